@@ -1,0 +1,46 @@
+"""What one instance of a function keeps between requests: settings, channels, and the verbs built on them.
+
+Made with the first request, in the process and event loop that use it: gRPC does not survive gunicorn's fork.
+"""
+
+from functools import cache
+
+from turnout.administration import Administration
+from turnout.gcp.wiring import Wiring
+from turnout.intake import Intake
+from turnout.persistence import Persistence
+from turnout.results import ResultsReader
+from turnout.settings import Settings
+from turnout.telemetry import configure_logs
+
+
+@cache
+def wiring() -> Wiring:
+    """The wiring of this instance."""
+    settings = Settings.from_environment()
+    configure_logs(settings.project, settings.service)
+    return Wiring(settings)
+
+
+@cache
+def intake() -> Intake:
+    """The intake, with its bundler."""
+    return wiring().intake()
+
+
+@cache
+def results() -> ResultsReader:
+    """The reader of results, with its cache."""
+    return wiring().results()
+
+
+@cache
+def administration() -> Administration:
+    """What a poll's owner may do."""
+    return wiring().administration()
+
+
+@cache
+def persistence() -> Persistence:
+    """Persistence and certification."""
+    return wiring().persistence()

@@ -1,0 +1,83 @@
+"""Requests: the body within its limit, and its media type."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from turnout.errors import BodyInvalid, BodyTooLarge, MediaTypeUnsupported, MethodNotAllowed, RequestInvalid
+
+T = TypeVar("T")
+
+UTF8_NAMES = ("utf-8", "utf8", "us-ascii")
+
+
+def expect_method(request: Request, *allowed: str) -> str:
+    """The request's method, if it is one of those allowed."""
+    if request.method not in allowed:
+        raise MethodNotAllowed(request.method, (*allowed, "OPTIONS"))
+    return request.method
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """The whole body; `BodyTooLarge` as soon as it exceeds the limit, whether or not it says how long it is."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > bytes_max:
+        raise BodyTooLarge(bytes_max, "bytes")
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise ClientDisconnect
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > bytes_max:
+            raise BodyTooLarge(bytes_max, "bytes")
+        if not message.get("more_body", False):
+            return b"".join((*chunks, chunk)) if chunks else chunk
+        chunks.append(chunk)
+
+
+def media_type(request: Request, supported: Sequence[str]) -> str:
+    """The body's media type, if it is supported and its charset is UTF-8."""
+    given = request.headers.get("content-type", "")
+    if given in supported:
+        return given
+    kind, *parameters = [part.strip().lower() for part in given.split(";")]
+    charsets = [each.partition("=")[2].strip('"') for each in parameters if each.startswith("charset=")]
+    if kind not in supported or any(charset not in UTF8_NAMES for charset in charsets):
+        raise MediaTypeUnsupported(given, supported)
+    return kind
+
+
+async def read_json(request: Request, kind: type[T], bytes_max: int) -> T:
+    """The body as JSON of one shape."""
+    media_type(request, ("application/json",))
+    body = await read_body(request, bytes_max)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        field = path.rstrip("`").replace(".", "/").replace("[", "/").replace("]", "")
+        raise BodyInvalid(f"{message}.", field=field) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BodyInvalid(f"The body is no JSON: {error}.") from None
+
+
+def schedule_time(request: Request, otherwise: datetime) -> datetime:
+    """The moment that Cloud Scheduler meant to call at; a forced run may not say."""
+    given = request.headers.get("x-cloudscheduler-scheduletime")
+    if given is None:
+        return otherwise
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise RequestInvalid(
+            "X-CloudScheduler-ScheduleTime is no RFC 3339 moment.", field="X-CloudScheduler-ScheduleTime"
+        )
+    return moment

@@ -1,0 +1,108 @@
+"""`GET /results/{poll}`: totals as JSON or CSV, or as a page with live bars."""
+
+import csv
+import hashlib
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import Literal, cast
+
+import functions_framework.aio
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions import instance
+from functions.replies import answering, cross_origin, preflight
+from functions.requests import expect_method
+from turnout.errors import PathUnknown, RequestInvalid
+from turnout.poll import check_poll_id
+from turnout.results import Results, Source
+
+Format = Literal["json", "csv", "html"]
+MEDIA_TYPES: dict[Format, str] = {
+    "json": "application/json",
+    "csv": "text/csv; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+}
+#: The page loads nothing from anywhere: its style and script are in it, and it asks its own address for the totals.
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+#: A cell that begins with one of these is a formula to a spreadsheet.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@functions_framework.aio.http
+@cross_origin
+@answering
+async def results(request: Request) -> Response:
+    """Answers with a poll's results, as asked for by `?format=` or `Accept`, from `?source=` live or persisted."""
+    if request.method == "OPTIONS":
+        return preflight("GET, HEAD, OPTIONS")
+    expect_method(request, "GET", "HEAD")
+    poll_id = _poll_id(request.scope["path"])
+    wanted = _format(request)
+    source = _one_of(request, "source", ("live", "persisted"), "live")
+    read = await instance.results().read(poll_id, cast("Source", source))
+    if wanted == "html":
+        return _page()
+    tag = _tag(read, wanted)
+    headers = {"Cache-Control": "public, max-age=1", "ETag": tag, "Vary": "Accept"}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    body = msgspec.json.encode(read) if wanted == "json" else _csv(read)
+    return Response(body, headers=headers, media_type=MEDIA_TYPES[wanted])
+
+
+def _poll_id(path: str) -> str:
+    poll_id = path.strip("/").removeprefix("results/")
+    if not poll_id or "/" in poll_id or poll_id == "results":
+        raise PathUnknown(path)
+    return check_poll_id(poll_id, field="poll")
+
+
+def _format(request: Request) -> Format:
+    accepted = request.headers.get("accept", "")
+    usual = next((kind for kind in ("html", "csv") if f"text/{kind}" in accepted), "json")
+    return cast("Format", _one_of(request, "format", tuple(MEDIA_TYPES), usual))
+
+
+def _one_of(request: Request, name: str, values: tuple[str, ...], otherwise: str) -> str:
+    given = request.query_params.get(name, otherwise)
+    if given not in values:
+        raise RequestInvalid(f"The parameter {name!r} is one of {', '.join(values)}.", field=name)
+    return given
+
+
+def _tag(read: Results, wanted: Format) -> str:
+    """A weak ETag: the same totals in the same state have the same one, whenever they were read."""
+    shown = msgspec.structs.replace(read, as_of=None)
+    digest = hashlib.sha256(wanted.encode() + msgspec.json.encode(shown)).hexdigest()[:24]
+    return f'W/"{digest}"'
+
+
+def _csv(read: Results) -> str:
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["choice", "votes", "percent"])
+    for row in read.choices:
+        guarded = f"'{row.choice}" if row.choice.startswith(FORMULA_STARTS) else row.choice
+        writer.writerow([guarded, row.votes, row.percent])
+    return text.getvalue()
+
+
+@cache
+def _page_html() -> str:
+    return Path(__file__).with_name("results.html").read_text(encoding="utf-8")
+
+
+def _page() -> Response:
+    headers = {
+        "Cache-Control": "public, max-age=60",
+        "Content-Security-Policy": PAGE_POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Vary": "Accept",
+    }
+    return Response(_page_html(), headers=headers, media_type=MEDIA_TYPES["html"])

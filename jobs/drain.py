@@ -1,0 +1,58 @@
+"""The drain job: leases, counts and acknowledges until the queue has been idle for a while, or SIGTERM.
+
+`python -m jobs.drain`, as a Cloud Run job with any number of tasks. Exit code 0: all that was leased is settled.
+"""
+
+import asyncio
+import signal
+import sys
+
+import msgspec
+import structlog
+import uvloop
+
+from turnout.errors import SettingsInvalid, TurnoutError
+from turnout.gcp.wiring import Wiring
+from turnout.settings import Settings
+from turnout.telemetry import configure_logs
+
+log = structlog.get_logger()
+
+
+async def drain(settings: Settings) -> None:
+    """Drains until the queue is idle or a signal says stop."""
+    async with Wiring(settings) as wiring:
+        task = wiring.drain()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.stop)
+        log.info(
+            "drain started", execution=settings.execution, task=settings.task_index, lanes=settings.lanes
+        )
+        progress = await task.run()
+        log.info(
+            "drain ended",
+            execution=settings.execution,
+            task=settings.task_index,
+            **msgspec.structs.asdict(progress),
+        )
+
+
+def main() -> int:
+    """The job's process."""
+    try:
+        settings = Settings.from_environment()
+    except SettingsInvalid as fault:
+        sys.stderr.write(f"{fault}\n")
+        return 2
+    configure_logs(settings.project, "drain")
+    try:
+        uvloop.run(drain(settings))
+    except TurnoutError as fault:
+        log.error("drain failed", error=str(fault))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Turnout counts votes: serverless pull-queue ingestion on Google Cloud, exactly once."""

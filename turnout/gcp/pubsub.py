@@ -1,0 +1,148 @@
+"""Pub/Sub behind the ports of the topic, the subscription and the dead-letter topic."""
+
+from collections.abc import Sequence
+from datetime import UTC
+
+import grpc
+import grpc.aio
+from google.protobuf import empty_pb2
+from google.pubsub_v1 import types
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
+
+from turnout.bundle import Bundle, encode
+from turnout.gcp.channels import fault, open_channel, unary
+from turnout.ports import Message
+
+SERVICE = "Pub/Sub"
+PublishRequest = types.PublishRequest.pb()
+PublishResponse = types.PublishResponse.pb()
+PullRequest = types.PullRequest.pb()
+PullResponse = types.PullResponse.pb()
+AcknowledgeRequest = types.AcknowledgeRequest.pb()
+ModifyAckDeadlineRequest = types.ModifyAckDeadlineRequest.pb()
+
+#: Calls that change a lease: short, for they are tried again or come to nothing.
+CALL_SECONDS = 10.0
+#: Receipts in one call: Pub/Sub bounds the request at 512 KiB, a receipt has some 200 bytes.
+RECEIPTS_MAX = 1_000
+#: Attributes of a dead letter.
+REASON_ATTRIBUTE = "reason"
+MESSAGE_ID_ATTRIBUTE = "message_id"
+#: Pub/Sub's limit for an attribute's value is 1,024 bytes.
+REASON_BYTES_MAX = 1_000
+
+
+def open_publisher_channel(emulator_host: str) -> grpc.aio.Channel:
+    """A channel for publishing."""
+    return open_channel(PublisherGrpcAsyncIOTransport, emulator_host)
+
+
+def open_subscriber_channel(emulator_host: str) -> grpc.aio.Channel:
+    """A channel for pulling."""
+    return open_channel(SubscriberGrpcAsyncIOTransport, emulator_host)
+
+
+class PubsubPublisher:
+    """The topic for bundles."""
+
+    def __init__(self, channel: grpc.aio.Channel, project: str, topic: str) -> None:
+        self._topic = f"projects/{project}/topics/{topic}"
+        self._metadata = (("x-goog-request-params", f"topic={self._topic}"),)
+        self._publish = unary(channel, "/google.pubsub.v1.Publisher/Publish", PublishRequest, PublishResponse)
+
+    async def publish(self, bundles: Sequence[Bundle], *, timeout_seconds: float) -> None:
+        """Publishes bundles, a message each, in one request."""
+        request = PublishRequest(topic=self._topic)
+        for bundle in bundles:
+            request.messages.add(data=encode(bundle))
+        try:
+            await self._publish(request, timeout=timeout_seconds, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise fault(SERVICE, error) from error
+
+
+class PubsubQueue:
+    """A pull subscription."""
+
+    def __init__(self, channel: grpc.aio.Channel, project: str, subscription: str) -> None:
+        self._subscription = f"projects/{project}/subscriptions/{subscription}"
+        self._metadata = (("x-goog-request-params", f"subscription={self._subscription}"),)
+        service = "/google.pubsub.v1.Subscriber/"
+        self._pull = unary(channel, service + "Pull", PullRequest, PullResponse)
+        self._acknowledge = unary(channel, service + "Acknowledge", AcknowledgeRequest, empty_pb2.Empty)
+        self._modify = unary(
+            channel, service + "ModifyAckDeadline", ModifyAckDeadlineRequest, empty_pb2.Empty
+        )
+
+    async def lease(self, messages_max: int, *, wait_seconds: float) -> list[Message]:
+        """Leases messages; an answer that does not come in time is an empty one."""
+        request = PullRequest(subscription=self._subscription, max_messages=messages_max)
+        try:
+            response = await self._pull(request, timeout=wait_seconds, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return []
+            raise fault(SERVICE, error) from error
+        return [
+            Message(
+                receipt=received.ack_id,
+                id=received.message.message_id,
+                data=received.message.data,
+                attributes=dict(received.message.attributes),
+                published_at=received.message.publish_time.ToDatetime(tzinfo=UTC),
+            )
+            for received in response.received_messages
+        ]
+
+    async def acknowledge(self, receipts: Sequence[str]) -> None:
+        """Deletes leased messages."""
+        for start in range(0, len(receipts), RECEIPTS_MAX):
+            request = AcknowledgeRequest(
+                subscription=self._subscription, ack_ids=receipts[start : start + RECEIPTS_MAX]
+            )
+            await self._call(self._acknowledge, request)
+
+    async def extend(self, receipts: Sequence[str], seconds: int) -> None:
+        """Sets the leases' deadlines to `seconds` from now."""
+        for start in range(0, len(receipts), RECEIPTS_MAX):
+            request = ModifyAckDeadlineRequest(
+                subscription=self._subscription,
+                ack_ids=receipts[start : start + RECEIPTS_MAX],
+                ack_deadline_seconds=seconds,
+            )
+            await self._call(self._modify, request)
+
+    async def release(self, receipts: Sequence[str]) -> None:
+        """Ends leases at once."""
+        await self.extend(receipts, 0)
+
+    async def _call(self, stub: grpc.aio.UnaryUnaryMultiCallable, request: object) -> None:
+        try:
+            await stub(request, timeout=CALL_SECONDS, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise fault(SERVICE, error) from error
+
+
+class PubsubDeadLetters:
+    """The dead-letter topic; and the votes' topic, for what is redriven."""
+
+    def __init__(self, channel: grpc.aio.Channel, project: str, topic: str) -> None:
+        self._topic = f"projects/{project}/topics/{topic}"
+        self._metadata = (("x-goog-request-params", f"topic={self._topic}"),)
+        self._publish = unary(channel, "/google.pubsub.v1.Publisher/Publish", PublishRequest, PublishResponse)
+
+    async def bury(self, message: Message, reason: str) -> None:
+        """Publishes a message's data with the reason and the id of the original."""
+        shown = reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
+        await self.put(message.data, {REASON_ATTRIBUTE: shown, MESSAGE_ID_ATTRIBUTE: message.id})
+
+    async def put(self, data: bytes, attributes: dict[str, str]) -> None:
+        """Publishes one message as it is; returns when it is durable."""
+        request = PublishRequest(topic=self._topic)
+        # Pub/Sub refuses a message with neither data nor attributes.
+        request.messages.add(data=data, attributes=attributes)
+        try:
+            await self._publish(request, timeout=CALL_SECONDS, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise fault(SERVICE, error) from error
