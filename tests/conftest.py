@@ -1,0 +1,95 @@
+"""What the tests stand on: Google's emulators, started once for the suite; each test has a project of its own in them."""
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import pytest
+from pydantic import SecretStr
+
+from emulators.errors import FetchFailed, JavaMissing
+from emulators.google import GoogleEmulators
+from emulators.resources import create_resources
+from emulators.stack import LocalCloud
+from turnout.settings import Settings
+
+T = TypeVar("T")
+
+SettingsMaker = Callable[..., Settings]
+
+
+def run_apart(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine to its end in a thread and a loop of its own, so that no test's loop is touched."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
+def unavailable(why: object) -> None:
+    """Skips on a developer's machine, fails in CI: there, a missing emulator would hide untested code."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI is set, and the emulators cannot be had: {why}", pytrace=False)
+    pytest.skip(f"the emulators cannot be had: {why}")
+
+
+@pytest.fixture(scope="session")
+def google_emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoogleEmulators]:
+    """Google's three emulators; tests keep apart by project, and never reset them."""
+    emulators = GoogleEmulators(tmp_path_factory.mktemp("emulators"))
+    try:
+        run_apart(emulators.start())
+    except (FetchFailed, JavaMissing) as error:
+        unavailable(error)
+    yield emulators
+    run_apart(emulators.stop())
+
+
+@pytest.fixture
+def project() -> str:
+    """A project id that no other test has."""
+    return f"test-{time.time_ns():x}-{secrets.token_hex(3)}"
+
+
+@pytest.fixture
+def make_settings(google_emulators: GoogleEmulators, project: str) -> SettingsMaker:
+    """Makes settings for the test's project and the running emulators: `make_settings(lanes=2)`."""
+
+    def make(**changes: object) -> Settings:
+        given: dict[str, Any] = {
+            "project": project,
+            "pepper": SecretStr("a pepper for tests"),
+            "pubsub_emulator_host": google_emulators.hosts["pubsub"],
+            "firestore_emulator_host": google_emulators.hosts["firestore"],
+            "datastore_emulator_host": google_emulators.hosts["datastore"],
+            "ack_deadline_seconds": 10,
+            "commit_attempt_seconds": 5.0,
+            **changes,
+        }
+        return Settings(**given)
+
+    return make
+
+
+@pytest.fixture
+def settings(make_settings: SettingsMaker) -> Settings:
+    """Settings for the test's project, whose topics and subscriptions exist."""
+    made = make_settings()
+    run_apart(create_resources(made))
+    return made
+
+
+@pytest.fixture(scope="session")
+def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    """The whole local cloud with emulators of its own, without schedules; tests keep apart by their polls' ids."""
+    cloud = LocalCloud(
+        state_folder=tmp_path_factory.mktemp("local-cloud"), project="test-turnout", schedule=False
+    )
+    try:
+        run_apart(cloud.start())
+    except (FetchFailed, JavaMissing) as error:
+        unavailable(error)
+    yield cloud
+    run_apart(cloud.stop())
