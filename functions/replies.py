@@ -54,10 +54,10 @@ INTERNAL = Answer(500, "internal", "Turnout made a mistake; it is logged")
 RETRY_AFTER_SECONDS = 1.0
 
 #: Anybody's page may vote and show results: nothing here relies on cookies.
-CROSS_ORIGIN = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "ETag, Retry-After",
-}
+CROSS_ORIGIN = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"ETag, Retry-After"),
+)
 
 _json = msgspec.json.Encoder()
 
@@ -148,7 +148,8 @@ def cross_origin(handler: Handler) -> Handler:
     @wraps(handler)
     async def answer(request: Request) -> Response:
         reply = await handler(request)
-        reply.headers.update(CROSS_ORIGIN)
+        # The raw list: through the reply's `headers` this took a twelfth of a vote's time.
+        reply.raw_headers.extend(CROSS_ORIGIN)
         return reply
 
     return answer

@@ -21,9 +21,18 @@ def expect_method(request: Request, *allowed: str) -> str:
     return request.method
 
 
+def header(request: Request, name: bytes) -> str | None:
+    """A header, by its name in lower case; Starlette's own look-up decodes every header each time."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
 async def read_body(request: Request, bytes_max: int) -> bytes:
     """The whole body; `BodyTooLarge` as soon as it exceeds the limit, whether or not it says how long it is."""
-    declared = request.headers.get("content-length", "")
+    declared = header(request, b"content-length") or ""
     if declared.isdecimal() and int(declared[:20]) > bytes_max:
         raise BodyTooLarge(bytes_max, "bytes")
     chunks: list[bytes] = []
@@ -43,7 +52,7 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
 
 def media_type(request: Request, supported: Sequence[str]) -> str:
     """The body's media type, if it is supported and its charset is UTF-8."""
-    given = request.headers.get("content-type", "")
+    given = header(request, b"content-type") or ""
     if given in supported:
         return given
     kind, *parameters = [part.strip().lower() for part in given.split(";")]

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from functions import instance
 from functions.replies import answering, cross_origin, json_reply, preflight
-from functions.requests import expect_method, media_type, read_body
+from functions.requests import expect_method, header, media_type, read_body
 from turnout.ballot import check_idempotency_key, parse_batch, parse_form, parse_json, parse_lines
 from turnout.errors import PathUnknown
 
@@ -35,7 +35,7 @@ async def _take_one(request: Request) -> Response:
     kind = media_type(request, (JSON, FORM))
     body = await read_body(request, settings.vote_body_bytes_max)
     ballot = parse_json(body) if kind == JSON else parse_form(body)
-    key = check_idempotency_key(request.headers.get("idempotency-key"))
+    key = check_idempotency_key(header(request, b"idempotency-key"))
     receipt = await instance.intake().accept(ballot, key)
     return json_reply(receipt, status=ACCEPTED)
 
@@ -46,6 +46,6 @@ async def _take_batch(request: Request) -> Response:
     body = await read_body(request, settings.votes_body_bytes_max)
     parse = parse_batch if kind == JSON else parse_lines
     ballots = parse(body, settings.request_votes_max)
-    key = check_idempotency_key(request.headers.get("idempotency-key"))
+    key = check_idempotency_key(header(request, b"idempotency-key"))
     receipts = await instance.intake().accept_all(ballots, key)
     return json_reply({"accepted": len(receipts), "votes": receipts}, status=ACCEPTED)

@@ -130,6 +130,7 @@ class Drain:
                 # First the pause, then the release: the messages would come back at once and fail again.
                 await self._unless_stopping(asyncio.sleep(next(pauses)))
                 self.progress.released += len(messages)
+                self._note_holding()
                 await self._holdings.release([message.receipt for message in messages])
             else:
                 pauses = waits(settings.backoff_first_seconds, settings.backoff_max_seconds, self._chance)
@@ -148,7 +149,7 @@ class Drain:
         )
         if messages:
             self._holdings.take(message.receipt for message in messages)
-            self._busy_at = self._monotonic()
+            self._note_holding()
         elif messages is not None:
             self._note(empty_at=asked_at)
         return messages or []
@@ -165,8 +166,13 @@ class Drain:
 
     def _idle_seconds(self) -> float:
         if len(self._holdings):
-            self._busy_at = self._monotonic()
+            self._note_holding()
         return self._monotonic() - self._busy_at
+
+    def _note_holding(self) -> None:
+        """A lease is held now: a later record says so, for a release may fail and keep its messages out of sight."""
+        self._busy_at = self._monotonic()
+        self._note(leased_at=self._clock())
 
     async def _first_beat(self) -> None:
         """Nothing is leased before the drain is on record: certification counts on knowing every drain."""
@@ -193,7 +199,7 @@ class Drain:
     async def _say(self) -> None:
         began = self._monotonic()
         if len(self._holdings):
-            self._note(leased_at=self._clock())
+            self._note_holding()
         self._note(seen_at=self._clock())
         await self._drain_log.record(self._record)
         self._beat_at = began
@@ -206,6 +212,8 @@ class Drain:
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 self.progress.released += len(self._holdings)
+                if len(self._holdings):
+                    self._note_holding()
                 await self._holdings.release_all()
                 if ended_of_itself:
                     self._note(ended_at=self._clock())
