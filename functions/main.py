@@ -10,9 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from functions.persist import persist
-from functions.persist import persist  # noqa: E402
-from functions.polls import polls  # noqa: E402
-from functions.results import results  # noqa: E402
-from functions.vote import vote  # noqa: E402
+from functions.polls import polls
+from functions.results import results
+from functions.vote import vote
 
 __all__ = ["persist", "polls", "results", "vote"]

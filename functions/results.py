@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+from base64 import b64encode
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -15,21 +16,19 @@ from starlette.responses import Response
 from functions import instance
 from functions.replies import answering, cross_origin, preflight
 from functions.requests import expect_method
-from turnout.errors import PathUnknown, RequestInvalid
+from turnout.errors import PathUnknown, PollUnknown, RequestInvalid, ServiceUnavailable
 from turnout.poll import check_poll_id
 from turnout.results import Results, Source
 
+OK = 200
+NOT_FOUND = 404
+NOT_MODIFIED = 304
 Format = Literal["json", "csv", "html"]
 MEDIA_TYPES: dict[Format, str] = {
     "json": "application/json",
     "csv": "text/csv; charset=utf-8",
     "html": "text/html; charset=utf-8",
 }
-#: The page loads nothing from anywhere: its style and script are in it, and it asks its own address for the totals.
-PAGE_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
-    "base-uri 'none'; form-action 'none'"
-)
 #: A cell that begins with one of these is a formula to a spreadsheet.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -45,13 +44,14 @@ async def results(request: Request) -> Response:
     poll_id = _poll_id(request.scope["path"])
     wanted = _format(request)
     source = _one_of(request, "source", ("live", "persisted"), "live")
-    read = await instance.results().read(poll_id, cast("Source", source))
     if wanted == "html":
-        return _page()
+        return await _page(poll_id)
+    check_poll_id(poll_id, field="poll")
+    read = await instance.results().read(poll_id, cast("Source", source))
     tag = _tag(read, wanted)
     headers = {"Cache-Control": "public, max-age=1", "ETag": tag, "Vary": "Accept"}
     if tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
+        return Response(status_code=NOT_MODIFIED, headers=headers)
     body = msgspec.json.encode(read) if wanted == "json" else _csv(read)
     return Response(body, headers=headers, media_type=MEDIA_TYPES[wanted])
 
@@ -60,7 +60,7 @@ def _poll_id(path: str) -> str:
     poll_id = path.strip("/").removeprefix("results/")
     if not poll_id or "/" in poll_id or poll_id == "results":
         raise PathUnknown(path)
-    return check_poll_id(poll_id, field="poll")
+    return poll_id
 
 
 def _format(request: Request) -> Format:
@@ -93,16 +93,40 @@ def _csv(read: Results) -> str:
     return text.getvalue()
 
 
-@cache
-def _page_html() -> str:
-    return Path(__file__).with_name("results.html").read_text(encoding="utf-8")
-
-
-def _page() -> Response:
+async def _page(poll_id: str) -> Response:
+    """The page; it asks for the totals by itself, and says so when there is no such poll."""
+    html, policy = _page_and_policy()
     headers = {
         "Cache-Control": "public, max-age=60",
-        "Content-Security-Policy": PAGE_POLICY,
+        "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",
         "Vary": "Accept",
     }
-    return Response(_page_html(), headers=headers, media_type=MEDIA_TYPES["html"])
+    return Response(html, await _page_status(poll_id), headers, MEDIA_TYPES["html"])
+
+
+async def _page_status(poll_id: str) -> int:
+    try:
+        await instance.results().read(poll_id, "live")
+    except PollUnknown:
+        return NOT_FOUND
+    except ServiceUnavailable:
+        return OK  # the page tries again by itself
+    return OK
+
+
+@cache
+def _page_and_policy() -> tuple[str, str]:
+    """The page, and the policy that lets it load nothing from anywhere: its own style and script are named by hash."""
+    html = Path(__file__).with_name("results.html").read_text(encoding="utf-8")
+    style, script = (
+        _hash(html.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]) for tag in ("style", "script")
+    )
+    return html, (
+        f"default-src 'none'; style-src {style}; script-src {script}; connect-src 'self'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
