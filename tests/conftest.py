@@ -85,7 +85,11 @@ def settings(make_settings: SettingsMaker) -> Settings:
 def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     """The whole local cloud with emulators of its own, without schedules; tests keep apart by their polls' ids."""
     cloud = LocalCloud(
-        state_folder=tmp_path_factory.mktemp("local-cloud"), project="test-turnout", schedule=False
+        state_folder=tmp_path_factory.mktemp("local-cloud"),
+        project="test-turnout",
+        schedule=False,
+        # The shortest deadline that Pub/Sub has, so that a poll is certified within seconds.
+        settings={"TURNOUT_ACK_DEADLINE_SECONDS": "10", "TURNOUT_COMMIT_ATTEMPT_SECONDS": "8"},
     )
     try:
         run_apart(cloud.start())
