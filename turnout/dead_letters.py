@@ -10,7 +10,7 @@ from turnout.ports import Message, Queue, Redrive
 
 #: Messages asked for at once, and how long a look waits for the first of them.
 LEASE_MESSAGES_MAX = 1_000
-LEASE_WAIT_SECONDS = 2.0
+LEASE_WAIT_SECONDS = 1.0
 #: An empty answer does not mean an empty queue: so many in a row are taken to.
 EMPTY_LEASES_MAX = 2
 REASON_ATTRIBUTE = "reason"
@@ -41,7 +41,7 @@ class DeadLetterOffice:
         self._queue = queue
         self._votes = votes
 
-    async def list(self, limit: int) -> list[DeadLetter]:
+    async def look(self, limit: int) -> list[DeadLetter]:
         """The dead letters, oldest first, `limit` at most."""
         async with self._leased(limit) as messages:
             letters = [_letter(message) for message in messages]

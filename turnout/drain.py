@@ -23,6 +23,8 @@ T = TypeVar("T")
 #: The longest single wait for a message: short enough to see that the queue is idle, long enough to cost little.
 LEASE_WAIT_SECONDS_MAX = 5.0
 LEASE_WAIT_SECONDS_MIN = 0.2
+#: At a stop, a lease may be on its way to the drain: whoever gives up at once holds it till its deadline.
+LEASE_GRACE_SECONDS = 1.0
 #: A queue that answers `empty` at once is asked again after this.
 EMPTY_PAUSE_SECONDS = 0.05
 #: What remains of the shutdown's time for releasing and the last record, after the lanes were given the rest.
@@ -88,9 +90,14 @@ class Drain:
 
     async def run(self) -> Progress:
         """Drains until the queue was idle for `idle_seconds`, or `stop` was called and what was held is settled."""
-        await self._first_beat()
+        await self._unless_stopping(self._first_beat())
+        # Idle time begins now that the drain may lease: a slow first record must not end it before it has looked.
+        self._busy_at = self._monotonic()
         lanes = [asyncio.create_task(self._work(lane)) for lane in self._lanes]
-        background = [asyncio.create_task(self._beat()), asyncio.create_task(self._holdings.keep())]
+        background = [
+            asyncio.create_task(self._beat()),
+            asyncio.create_task(self._holdings.keep(self._is_on_record)),
+        ]
         ended_of_itself = False
         try:
             await self._until_settled(lanes)
@@ -139,27 +146,39 @@ class Drain:
 
     async def _lease(self) -> list[Message]:
         settings = self._settings
-        if self._monotonic() - self._beat_at > HEARTBEATS_MISSED_MAX * settings.heartbeat_seconds:
+        if not self._is_on_record():
             raise ServiceUnavailable("The drain's record", "it was not written in time, so nothing is leased")
         remaining = settings.idle_seconds - self._idle_seconds()
-        wait_seconds = min(LEASE_WAIT_SECONDS_MAX, max(LEASE_WAIT_SECONDS_MIN, remaining))
+        # No wait outlasts a heartbeat: certification knows how long after its last record a drain may still lease.
+        longest_seconds = min(LEASE_WAIT_SECONDS_MAX, settings.heartbeat_seconds)
+        wait_seconds = min(longest_seconds, max(LEASE_WAIT_SECONDS_MIN, remaining))
         asked_at = self._clock()
-        messages = await self._unless_stopping(
-            self._queue.lease(settings.lease_messages_max, wait_seconds=wait_seconds)
-        )
+        try:
+            messages = await self._unless_stopping(
+                self._queue.lease(settings.lease_messages_max, wait_seconds=wait_seconds),
+                grace_seconds=LEASE_GRACE_SECONDS,
+            )
+        except ServiceUnavailable:
+            # The answer may be lost, and its messages leased to nobody until their deadline.
+            self._note(leased_at=self._clock())
+            raise
         if messages:
             self._holdings.take(message.receipt for message in messages)
             self._note_holding()
-        elif messages is not None:
+        elif messages is None:
+            self._note(leased_at=self._clock())
+        else:
             self._note(empty_at=asked_at)
         return messages or []
 
-    async def _unless_stopping(self, awaitable: Awaitable[T]) -> T | None:
-        """Awaits, or gives up when the drain is to stop. A lease given up so comes back when its deadline has passed."""
+    async def _unless_stopping(self, awaitable: Awaitable[T], *, grace_seconds: float = 0.0) -> T | None:
+        """Awaits, or gives up when the drain is to stop and the grace is over. A lease given up comes back at its deadline."""
         work = asyncio.ensure_future(awaitable)
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if grace_seconds and not work.done():
+                await asyncio.wait({work}, timeout=grace_seconds)
             return work.result() if work.done() else None
         finally:
             await _cancel_all([work, stopping])
@@ -173,6 +192,10 @@ class Drain:
         """A lease is held now: a later record says so, for a release may fail and keep its messages out of sight."""
         self._busy_at = self._monotonic()
         self._note(leased_at=self._clock())
+
+    def _is_on_record(self) -> bool:
+        """Whether its record is young enough for certification to count on."""
+        return self._monotonic() - self._beat_at <= HEARTBEATS_MISSED_MAX * self._settings.heartbeat_seconds
 
     async def _first_beat(self) -> None:
         """Nothing is leased before the drain is on record: certification counts on knowing every drain."""

@@ -5,7 +5,7 @@ somebody saw it empty, if nobody can have held a lease for an acknowledgement de
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from turnout.drain import HEARTBEATS_MISSED_MAX
 from turnout.poll import Poll
@@ -14,11 +14,16 @@ from turnout.settings import Settings
 
 #: How far the clocks of instances, drains and the database may be apart.
 CLOCKS_APART_SECONDS = 2.0
+#: Before every lease.
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def settled_at(poll: Poll, settings: Settings) -> datetime:
-    """From when no publish of a vote of this poll can be under way any more."""
-    return poll.closes_at + timedelta(seconds=settings.publish_deadline_seconds + CLOCKS_APART_SECONDS)
+    """From when no publish of a vote of this poll can be under way any more.
+
+    A vote may wait for a place until another publish has ended, and then for its own.
+    """
+    return poll.closes_at + timedelta(seconds=2 * settings.publish_deadline_seconds + CLOCKS_APART_SECONDS)
 
 
 def relevant_since(poll: Poll, now: datetime, settings: Settings) -> datetime:
@@ -31,20 +36,24 @@ def relevant_since(poll: Poll, now: datetime, settings: Settings) -> datetime:
 def why_not_drained(poll: Poll, records: Iterable[DrainRecord], settings: Settings) -> str:
     """Why the queue may still hold votes of a closed poll; empty: it holds none."""
     records = list(records)
-    seen_empty = [record.empty_at for record in records if record.empty_at is not None]
+    seen_empty = sorted(record.empty_at for record in records if record.empty_at is not None)
     if not seen_empty:
         return "no drain has seen the queue empty since the poll closed"
-    empty_at = max(seen_empty)
-    leased_until = settled_at(poll, settings)
-    for record in records:
-        leased_until = max(leased_until, _may_have_leased_until(record, empty_at, settings))
-    if empty_at < leased_until + timedelta(seconds=settings.ack_deadline_seconds):
-        return "leases may still be under way"
-    return ""
+    if any(_was_drained(poll, records, empty_at, settings) for empty_at in seen_empty):
+        return ""
+    return "leases may still be under way"
+
+
+def _was_drained(poll: Poll, records: Iterable[DrainRecord], empty_at: datetime, settings: Settings) -> bool:
+    leased_until = [settled_at(poll, settings)]
+    leased_until += [_may_have_leased_until(record, empty_at, settings) for record in records]
+    return empty_at >= max(leased_until) + timedelta(seconds=settings.ack_deadline_seconds)
 
 
 def _may_have_leased_until(record: DrainRecord, empty_at: datetime, settings: Settings) -> datetime:
-    if record.ended_at is not None or record.seen_at >= empty_at:
-        return record.leased_at or record.started_at
+    # A lease that was under way at that moment has been answered a heartbeat later, and the record tells of it.
+    told_at = empty_at + timedelta(seconds=settings.heartbeat_seconds + CLOCKS_APART_SECONDS)
+    if record.ended_at is not None or record.seen_at >= told_at:
+        return record.leased_at or LONG_AGO
     # It runs, or was killed: it leases for as long as its heartbeats may fail.
     return record.seen_at + timedelta(seconds=(HEARTBEATS_MISSED_MAX + 1) * settings.heartbeat_seconds)

@@ -60,13 +60,16 @@ class Holdings:
         """Gives all leases back."""
         await self.release(list(self._held))
 
-    async def keep(self) -> None:
-        """Extends the leases until it is cancelled; one that is older than `lease_seconds_max` is left to its deadline."""
+    async def keep(self, may_extend: Callable[[], bool]) -> None:
+        """Extends the leases until it is cancelled; one that is older than `lease_seconds_max` is left to its deadline.
+
+        While `may_extend` says no, all are: certification must know for how long a drain can hold a lease.
+        """
         while True:
             await asyncio.sleep(self._ack_deadline_seconds / 3)
             oldest = self._monotonic() - self._lease_seconds_max
             young = [receipt for receipt, leased_at in self._held.items() if leased_at > oldest]
-            if not young:
+            if not young or not may_extend():
                 continue
             try:
                 await self._queue.extend(young, self._ack_deadline_seconds)

@@ -7,7 +7,7 @@ import msgspec
 
 from turnout.ballot import Ballot
 from turnout.bundler import Bundler
-from turnout.errors import BatchRefused, KeyMissing, PollUnknown, TurnoutError
+from turnout.errors import BatchRefused, KeyMissing, PollUnknown, ServiceUnavailable, TurnoutError
 from turnout.poll import OnePer, Poll
 from turnout.poll_cache import PollCache
 from turnout.ports import Clock
@@ -48,6 +48,7 @@ class Intake:
         `ServiceUnavailable`: nothing was promised.
         """
         poll = await self._polls.get(ballot.poll)
+        self._expect_fresh((poll.id,))
         now = self._clock()
         vote = self._admit(ballot, poll, idempotency_key, 0, now)
         await self._bundler.add((vote,))
@@ -60,8 +61,9 @@ class Intake:
         votes: list[Vote] = []
         faults: dict[int, TurnoutError] = {}
         polls: dict[str, Poll | TurnoutError] = {}
-        for poll_id in {ballot.poll for ballot in ballots}:
+        for poll_id in dict.fromkeys(ballot.poll for ballot in ballots):
             polls[poll_id] = await self._poll_or_fault(poll_id)
+        self._expect_fresh([poll.id for poll in polls.values() if isinstance(poll, Poll)])
         # One moment for all, after the last wait: a poll that closed meanwhile is closed for all of them.
         now = self._clock()
         for index, ballot in enumerate(ballots):
@@ -76,6 +78,13 @@ class Intake:
             raise BatchRefused(faults, len(ballots))
         await self._bundler.add(votes)
         return [self._receipt(ballot, idempotency_key, index, now) for index, ballot in enumerate(ballots)]
+
+    def _expect_fresh(self, poll_ids: Sequence[str]) -> None:
+        """Refuses to judge by a poll that was read so slowly that it may have been closed by hand since."""
+        if not all(self._polls.is_fresh(poll_id) for poll_id in poll_ids):
+            raise ServiceUnavailable(
+                "The polls' store", "it answers too slowly to tell whether the poll is open"
+            )
 
     async def _poll_or_fault(self, poll_id: str) -> Poll | TurnoutError:
         try:

@@ -125,6 +125,10 @@ class Lane:
                 counted |= await self._counters.existing(posting.names)
                 posting = fold(bundles, accounts, counted)
                 failures += len(counted) == known
+                if failures >= settings.commit_attempts_max:
+                    raise ServiceUnavailable(
+                        "The ledger", "it refuses entries that it does not show"
+                    ) from None
             except ServiceUnavailable:
                 # The outcome may be unknown: the very same writes again; the ledger stops them if they went through.
                 failures += 1

@@ -1,7 +1,7 @@
 """Persistence: live totals become persisted tallies; a closed poll's last one is certified."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 import structlog
@@ -14,6 +14,9 @@ from turnout.settings import Settings
 from turnout.tally import Tally
 
 log = structlog.get_logger()
+
+#: For how long after a poll was marked as certified the runs look whether its tally is, too.
+FINISHING_MAX = timedelta(days=1)
 
 
 class PersistReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,9 +59,11 @@ class Persistence:
             async with places:
                 outcomes[await self._outcome(poll, slot)].append(poll.id)
 
+        # Listed first: a list that fails is one fault, not a group of them.
+        polls = [poll async for poll in self._polls.list(self._settings.persist_polls_max)]
         async with asyncio.TaskGroup() as group:
-            async for poll in self._polls.list(self._settings.persist_polls_max):
-                if poll.state(self._clock()) not in (State.CERTIFIED, State.SCHEDULED):
+            for poll in polls:
+                if _is_due(poll, self._clock()):
                     group.create_task(persist_one(poll))
         report = PersistReport(slot=slot, **{name: tuple(sorted(ids)) for name, ids in outcomes.items()})
         log.info("persisted", **{name: len(ids) for name, ids in outcomes.items()}, slot=slot.isoformat())
@@ -70,11 +75,14 @@ class Persistence:
         if poll is None:
             raise PollUnknown(poll_id)
         if poll.certified_at is not None:
+            await self._finish(poll, self._clock())
             return poll
         return await self._certify(poll, self._clock())
 
     async def _outcome(self, poll: Poll, slot: datetime) -> str:
         try:
+            if poll.certified_at is not None:
+                return await self._finish(poll, slot)
             if poll.state(self._clock()) is State.CLOSED:
                 try:
                     await self._certify(poll, slot)
@@ -106,14 +114,26 @@ class Persistence:
         tally = await self._counters.tally(poll)
         if tally.votes != books.shards.votes:
             raise NotCertifiable(poll.id, "votes are still being counted")
-        certified = msgspec.structs.replace(tally, certified_at=now)
-        if not await self._tallies.put(certified, poll, slot):
-            await self._expect_certified(poll, tally)
-        # The poll is marked last: a crash before this line certifies again, with the same totals.
+        # The poll is marked first: from here on nobody opens it again. A crash before the next line leaves its tally
+        # to the next run.
         marked = msgspec.structs.replace(poll, certified_at=now)
         await self._polls.replace(poll, marked)
+        await self._put_certified(marked, tally, slot)
         log.info("certified", poll=poll.id, votes=tally.votes, duplicates=tally.duplicates)
         return marked
+
+    async def _finish(self, poll: Poll, slot: datetime) -> str:
+        """Certifies the tally of a poll that was marked by a run that ended there."""
+        persisted = await self._tallies.get(poll.id)
+        if persisted is not None and persisted.certified_at is not None:
+            return "unchanged"
+        await self._put_certified(poll, await self._counters.tally(poll), slot)
+        return "certified"
+
+    async def _put_certified(self, poll: Poll, tally: Tally, slot: datetime) -> None:
+        certified = msgspec.structs.replace(tally, certified_at=poll.certified_at)
+        if not await self._tallies.put(certified, poll, slot):
+            await self._expect_certified(poll, tally)
 
     async def _expect_certified(self, poll: Poll, tally: Tally) -> None:
         persisted = await self._tallies.get(poll.id)
@@ -123,3 +143,10 @@ class Persistence:
             raise NotCertifiable(
                 poll.id, "a persisted tally of this slot is there; it is certified with the next one"
             )
+
+
+def _is_due(poll: Poll, now: datetime) -> bool:
+    """Whether a poll's totals may still change, or its certification may be unfinished."""
+    if poll.certified_at is not None:
+        return now < poll.certified_at + FINISHING_MAX
+    return poll.state(now) is not State.SCHEDULED

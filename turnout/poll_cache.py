@@ -53,6 +53,11 @@ class PollCache:
             raise PollUnknown(poll_id)
         return poll
 
+    def is_fresh(self, poll_id: str) -> bool:
+        """Whether what is known of a poll is young enough to be used now: a read may have taken too long."""
+        found = self._read.get(poll_id)
+        return found is not None and self._monotonic() - found[0] < self._seconds
+
     def _begin_read(self, poll_id: str) -> asyncio.Task[Poll | None]:
         reading = self._reads.get(poll_id)
         if reading is None:

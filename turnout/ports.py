@@ -1,6 +1,6 @@
 """The ports: what the verbs need from the world, each the size of its use.
 
-`turnout/gcp/` has them on Google's services, `turnout/memory.py` in memory; one contract suite judges both. Every
+`turnout/gcp/` has them on Google's services, `turnout/memory/` in memory; one contract suite judges both. Every
 method may raise `ServiceUnavailable`; one that writes may raise its subtype `OutcomeUnknown`.
 """
 

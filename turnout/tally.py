@@ -18,8 +18,15 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     certified_at: datetime | None = None
 
     def supersedes(self, other: "Tally | None") -> bool:
-        """Whether it may replace another tally: only a later read may, so that totals never go back."""
-        return other is None or self.as_of > other.as_of
+        """Whether it may replace another tally: only a later read may, so that totals never go back.
+
+        A certified one is final: a run that read before the certification and writes after it changes nothing.
+        """
+        if other is None:
+            return True
+        if other.certified_at is not None and self.certified_at is None:
+            return False
+        return self.as_of > other.as_of
 
 
 class Sums(msgspec.Struct, frozen=True):

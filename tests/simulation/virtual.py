@@ -1,0 +1,113 @@
+"""Virtual time and mortal processes: an event loop that never waits, and tasks that can be killed without clean-up."""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar, copy_context
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: When every simulation begins.
+BEGINNING = datetime(2026, 11, 20, 12, tzinfo=UTC)
+#: Tasks of a process that may have ended before they are forgotten.
+ENDED_TASKS_MAX = 100
+
+
+class RunStuck(Exception):
+    """Nothing will ever happen again, or too much happened."""
+
+
+class VirtualSelector(selectors.SelectSelector):
+    """Advances the time where a real one would wait."""
+
+    def __init__(self, turns_max: int) -> None:
+        super().__init__()
+        self.seconds = 0.0
+        self._turns = 0
+        self._turns_max = turns_max
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._turns += 1
+        if timeout is None:
+            raise RunStuck("everything waits for something that never comes")
+        if self._turns > self._turns_max:
+            raise RunStuck(f"it has not ended after {self._turns_max:,} turns of the loop")
+        self.seconds += max(timeout, 0.0)
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time is the selector's; tasks belong to the process that started them."""
+
+    def __init__(self, turns_max: int) -> None:
+        self._virtual = VirtualSelector(turns_max)
+        super().__init__(self._virtual)
+        self.set_task_factory(_belong)
+
+    def time(self) -> float:
+        return self._virtual.seconds
+
+
+class Process:
+    """What lives and dies as one: an instance, a drain task, a persist run. Its clock may be wrong."""
+
+    def __init__(self, name: str, *, clock_off_seconds: float = 0.0) -> None:
+        self.name = name
+        self.alive = True
+        #: What a kernel does at its death: connections break.
+        self.at_death: list[Callable[[], None]] = []
+        self._clock_off_seconds = clock_off_seconds
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    def clock(self) -> datetime:
+        seconds = asyncio.get_running_loop().time() + self._clock_off_seconds
+        return BEGINNING + timedelta(seconds=seconds)
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        context = copy_context()
+        context.run(_present.set, self)
+        return asyncio.get_running_loop().create_task(work, context=context)
+
+    def kill(self) -> None:
+        """Ends every task. What their clean-up does reaches nobody: the ports of the dead do nothing."""
+        if not self.alive:
+            return
+        self.alive = False
+        for task in list(self._tasks):
+            task.cancel()
+        for break_connection in self.at_death:
+            break_connection()
+
+    def adopt(self, task: asyncio.Task[Any]) -> None:
+        if len(self._tasks) > ENDED_TASKS_MAX:
+            self._tasks = [each for each in self._tasks if not each.done()]
+        self._tasks.append(task)
+
+    async def ended(self) -> None:
+        """Waits until none of its tasks is left."""
+        while left := [task for task in self._tasks if not task.done()]:
+            await asyncio.wait(left)
+
+
+_present: ContextVar[Process | None] = ContextVar("process", default=None)
+
+
+def _belong(loop: asyncio.AbstractEventLoop, work: Any, **given: Any) -> asyncio.Task[Any]:
+    task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **given)
+    context = given.get("context")
+    process = _present.get() if context is None else context.get(_present)
+    if process is not None:
+        process.adopt(task)
+    return task
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("a port in memory waited where it should not")

@@ -1,0 +1,93 @@
+"""Shards and ledger: a posting is applied whole or not at all."""
+
+from collections.abc import Sequence
+
+from turnout.errors import AlreadyCounted
+from turnout.fold import Delta, Posting
+from turnout.ledger import BundleEntry, KeyEntry, key_prefix
+from turnout.poll import Poll
+from turnout.ports import Clock
+from turnout.tally import Books, Sums, Tally
+
+
+class MemoryCounters:
+    """The sharded counters and the ledger."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._shards: dict[str, dict[int, Delta]] = {}
+        self._ledger: dict[str, BundleEntry | KeyEntry] = {}
+
+    async def commit(self, posting: Posting) -> None:
+        """Writes a posting, all or nothing."""
+        for name in posting.names:
+            if name in self._ledger:
+                raise AlreadyCounted(f"A ledger entry exists: {name}")
+        self._ledger.update((entry.name, entry) for entry in posting.bundles)
+        self._ledger.update((entry.name, entry) for entry in posting.keys)
+        for delta in posting.deltas:
+            shard = self.shard(delta.poll, delta.shard)
+            for choice, number in delta.counts.items():
+                shard.counts[choice] = shard.counts.get(choice, 0) + number
+            shard.votes += delta.votes
+            shard.duplicates += delta.duplicates
+            shard.bundles += delta.bundles
+
+    async def existing(self, names: Sequence[str]) -> set[str]:
+        """Which of these ledger entries exist."""
+        return {name for name in names if name in self._ledger}
+
+    async def tally(self, poll: Poll) -> Tally:
+        """The sum of a poll's shards."""
+        counts = [0] * len(poll.choices)
+        shards = self._shards_of(poll)
+        for shard in shards:
+            for choice, number in shard.counts.items():
+                counts[choice] += number
+        return Tally(
+            poll=poll.id,
+            counts=tuple(counts),
+            votes=sum(shard.votes for shard in shards),
+            duplicates=sum(shard.duplicates for shard in shards),
+            as_of=self._clock(),
+        )
+
+    async def books(self, poll: Poll) -> Books:
+        """Both sides of a poll's books."""
+        shards = self._shards_of(poll)
+        prefix = key_prefix(poll.id)
+        bundles = [
+            entry
+            for entry in self._ledger.values()
+            if isinstance(entry, BundleEntry) and entry.poll == poll.id
+        ]
+        return Books(
+            poll=poll.id,
+            as_of=self._clock(),
+            shards=Sums(
+                sum(shard.votes for shard in shards),
+                sum(shard.duplicates for shard in shards),
+                sum(shard.bundles for shard in shards),
+            ),
+            ledger=Sums(
+                sum(entry.votes for entry in bundles),
+                sum(entry.duplicates for entry in bundles),
+                len(bundles),
+            ),
+            choices_votes=sum(sum(shard.counts.values()) for shard in shards),
+            keys=sum(entry.keys for entry in bundles),
+            key_entries=sum(name.startswith(prefix) for name in self._ledger),
+        )
+
+    def shard(self, poll: str, number: int) -> Delta:
+        """A shard, as it is stored: whoever changes it tampers with the books."""
+        shards = self._shards.setdefault(poll, {})
+        return shards.setdefault(number, Delta(poll, number))
+
+    @property
+    def ledger(self) -> dict[str, BundleEntry | KeyEntry]:
+        """The ledger, as it is stored: whoever changes it tampers with the books."""
+        return self._ledger
+
+    def _shards_of(self, poll: Poll) -> list[Delta]:
+        return list(self._shards.get(poll.id, {}).values())
