@@ -1,5 +1,6 @@
 """Pub/Sub behind the ports of the topic, the subscription and the dead-letter topic."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC
 
@@ -26,6 +27,8 @@ ModifyAckDeadlineRequest = types.ModifyAckDeadlineRequest.pb()
 CALL_SECONDS = 10.0
 #: Receipts in one call: Pub/Sub bounds the request at 512 KiB, a receipt has some 200 bytes.
 RECEIPTS_MAX = 1_000
+#: Messages in one publish request, Pub/Sub's limit.
+MESSAGES_MAX = 1_000
 #: Attributes of a dead letter.
 REASON_ATTRIBUTE = "reason"
 MESSAGE_ID_ATTRIBUTE = "message_id"
@@ -52,12 +55,15 @@ class PubsubPublisher:
         self._publish = unary(channel, "/google.pubsub.v1.Publisher/Publish", PublishRequest, PublishResponse)
 
     async def publish(self, bundles: Sequence[Bundle], *, timeout_seconds: float) -> None:
-        """Publishes bundles, a message each, in one request."""
-        request = PublishRequest(topic=self._topic)
-        for bundle in bundles:
-            request.messages.add(data=encode(bundle))
+        """Publishes bundles, a message each, in one request; in several if they are too many for one."""
+        requests = []
+        for start in range(0, len(bundles), MESSAGES_MAX):
+            request = PublishRequest(topic=self._topic)
+            for bundle in bundles[start : start + MESSAGES_MAX]:
+                request.messages.add(data=encode(bundle))
+            requests.append(self._publish(request, timeout=timeout_seconds, metadata=self._metadata))
         try:
-            await self._publish(request, timeout=timeout_seconds, metadata=self._metadata)
+            await asyncio.gather(*requests)
         except grpc.aio.AioRpcError as error:
             raise fault(SERVICE, error) from error
 

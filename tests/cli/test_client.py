@@ -1,0 +1,77 @@
+"""The command line's HTTP client: who it says it is, and what it makes of answers."""
+
+import pytest
+from aiohttp import web
+
+from tests.local_cloud.helpers import serving
+from turnout.cli import http
+from turnout.cli.client import Client
+from turnout.cli.faults import NoAnswer, Refused, exit_code
+from turnout.errors import TurnoutError
+
+PROBLEM = "application/problem+json"
+
+
+async def authorization(base_url: str, path: str) -> dict[str, str]:
+    client = Client(base_url, {"TURNOUT_IDENTITY_TOKEN": "a token"})
+    return await client._authorization(path)
+
+
+async def test_private_functions_of_a_deployed_turnout_are_told_who_calls() -> None:
+    for path in ("/polls", "/polls/finals", "/polls?limit=3", "/persist"):
+        assert await authorization("https://turnout.example", path) == {"Authorization": "Bearer a token"}
+
+
+async def test_nobody_else_gets_the_token() -> None:
+    for path in ("/vote", "/votes", "/results/finals"):
+        assert await authorization("https://turnout.example", path) == {}
+    for path in ("/polls", "/vote"):
+        assert await authorization("http://127.0.0.1:8080", path) == {}
+
+
+def answering(status: int, text: str, media_type: str) -> web.Application:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, text=text, content_type=media_type)
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    return application
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "media_type", "kind", "message"),
+    [
+        (409, '{"title": "Closed", "detail": "It closed at noon."}', PROBLEM, Refused, "It closed at noon. (409)"),
+        (404, '{"title": "Not found"}', PROBLEM, Refused, "Not found (404)"),
+        (403, "<html>Forbidden</html>", "text/html", Refused, "<html>Forbidden</html> (403)"),
+        (503, '{"detail": "Later."}', PROBLEM, NoAnswer, "has a fault: Later. (503)"),
+        (502, "", "text/plain", NoAnswer, "has a fault: no reason was given (502)"),
+        (200, "<html>Welcome</html>", "text/html", NoAnswer, "is the address right?"),
+        (200, '{"unexpected": 1}', "application/json", NoAnswer, "is the address right?"),
+    ],
+)  # fmt: skip
+async def test_every_answer_that_is_no_success_becomes_one_line(
+    status: int, text: str, media_type: str, kind: type[TurnoutError], message: str
+) -> None:
+    async with serving(answering(status, text, media_type)) as base_url, Client(base_url) as client:
+        with pytest.raises(kind) as fault:
+            await client.call("GET", "/polls", http.PollList)
+    assert message in str(fault.value)
+    assert "\n" not in str(fault.value)
+    assert exit_code(fault.value) == (3 if kind is Refused else 4)
+
+
+async def test_a_persist_run_that_failed_for_some_polls_still_reports(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = '{"slot": "2026-11-20T12:00:00Z", "persisted": ["a"], "failed": ["b"]}'
+    async with serving(answering(503, report, "application/json")) as base_url:
+        monkeypatch.setenv("TURNOUT_URL", base_url)
+        assert (await http.persist()).failed == ("b",)
+
+
+async def test_a_persist_run_that_did_not_happen_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(answering(503, '{"detail": "Later."}', PROBLEM)) as base_url:
+        monkeypatch.setenv("TURNOUT_URL", base_url)
+        with pytest.raises(NoAnswer, match=r"Later\. \(503\)"):
+            await http.persist()
