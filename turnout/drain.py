@@ -81,6 +81,7 @@ class Drain:
         ]
         self._busy_at = self._monotonic()
         self._beat_at = self._monotonic()
+        self._first_leased_at = float("inf")
         now = clock()
         self._record = DrainRecord(id=drain_id, started_at=now, seen_at=now)
 
@@ -130,6 +131,8 @@ class Drain:
             try:
                 messages = await self._lease()
                 await lane.count_lease(messages)
+                if messages:
+                    self.progress.busy_seconds = self._monotonic() - self._first_leased_at
             except ServiceUnavailable as error:
                 log.warning(
                     "a lease was not counted and is released", messages=len(messages), error=str(error)
@@ -163,6 +166,7 @@ class Drain:
             self._note(leased_at=self._clock())
             raise
         if messages:
+            self._first_leased_at = min(self._first_leased_at, self._monotonic())
             self._holdings.take(message.receipt for message in messages)
             self._note_holding()
         elif messages is None:
