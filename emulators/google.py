@@ -107,7 +107,7 @@ _FIRESTORE_START = ("-cp", "{jar}", "com.google.cloud.datastore.emulator.firesto
 
 EMULATORS = (
     Emulator("pubsub", PUBSUB_PROGRAM, "PUBSUB_EMULATOR_HOST", 512, ("-jar", "{jar}")),
-    Emulator("firestore", FIRESTORE_PROGRAM, "FIRESTORE_EMULATOR_HOST", 1_024, _FIRESTORE_START),
+    Emulator("firestore", FIRESTORE_PROGRAM, "FIRESTORE_EMULATOR_HOST", 2_048, _FIRESTORE_START),
     Emulator(
         "datastore",
         FIRESTORE_PROGRAM,

@@ -4,8 +4,10 @@
 """
 
 import asyncio
+import resource
 import signal
 import sys
+import time
 
 import msgspec
 import structlog
@@ -17,6 +19,9 @@ from turnout.settings import Settings
 from turnout.telemetry import configure_logs
 
 log = structlog.get_logger()
+
+#: The system tells the peak memory in KiB on Linux, in bytes on macOS.
+KIBIBYTES_PER_MB = 1024 if sys.platform == "linux" else 1024 * 1024
 
 
 async def drain(settings: Settings) -> None:
@@ -35,6 +40,8 @@ async def drain(settings: Settings) -> None:
             execution=settings.execution,
             task=settings.task_index,
             **msgspec.structs.asdict(progress),
+            peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIBIBYTES_PER_MB),
+            cpu_seconds=round(time.process_time(), 2),
         )
 
 

@@ -64,7 +64,7 @@ def decode(data: bytes) -> Bundle:
     """The bundle in a message's data; `BundleUnreadable` says why there is none."""
     try:
         bundle = _decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleUnreadable(f"The data is no bundle: {error}.") from None
     fault = _fault(bundle)
     if fault:

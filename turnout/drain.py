@@ -82,6 +82,8 @@ class Drain:
         self._busy_at = self._monotonic()
         self._beat_at = self._monotonic()
         self._first_leased_at = float("inf")
+        #: The fault of the last lease, if it failed.
+        self._unanswered: ServiceUnavailable | None = None
         now = clock()
         self._record = DrainRecord(id=drain_id, started_at=now, seen_at=now)
 
@@ -90,7 +92,10 @@ class Drain:
         self._stopping.set()
 
     async def run(self) -> Progress:
-        """Drains until the queue was idle for `idle_seconds`, or `stop` was called and what was held is settled."""
+        """Drains until the queue was idle for `idle_seconds`, or `stop` was called and what was held is settled.
+
+        `ServiceUnavailable`: the queue did not answer to the last; whatever was leased is settled all the same.
+        """
         await self._unless_stopping(self._first_beat())
         # Idle time begins now that the drain may lease: a slow first record must not end it before it has looked.
         self._busy_at = self._monotonic()
@@ -106,6 +111,9 @@ class Drain:
         finally:
             await _cancel_all([*lanes, *background])
             await self._leave(ended_of_itself=ended_of_itself)
+        if ended_of_itself and self._unanswered is not None:
+            # A queue that does not answer is not idle: whoever reads the exit code should know.
+            raise self._unanswered
         return self.progress
 
     async def _until_settled(self, lanes: list[asyncio.Task[None]]) -> None:
@@ -161,10 +169,12 @@ class Drain:
                 self._queue.lease(settings.lease_messages_max, wait_seconds=wait_seconds),
                 grace_seconds=LEASE_GRACE_SECONDS,
             )
-        except ServiceUnavailable:
+        except ServiceUnavailable as error:
             # The answer may be lost, and its messages leased to nobody until their deadline.
             self._note(leased_at=self._clock())
+            self._unanswered = error
             raise
+        self._unanswered = None
         if messages:
             self._first_leased_at = min(self._first_leased_at, self._monotonic())
             self._holdings.take(message.receipt for message in messages)

@@ -81,7 +81,7 @@ class KeyMissing(TurnoutError):
 
     def __init__(self, poll: str, wanted: str, *, field: str) -> None:
         self.field = field
-        super().__init__(f"Poll {poll} counts one vote per {wanted}: send {field}.")
+        super().__init__(f"Poll {poll} counts one vote per {wanted}: send {field.removeprefix('/')}.")
 
 
 class BatchRefused(TurnoutError):

@@ -36,6 +36,8 @@ class Progress(msgspec.Struct):
     commits: int = 0
     conflicts: int = 0
     released: int = 0
+    #: From the first lease to the last acknowledgement.
+    busy_seconds: float = 0.0
 
 
 class Lane:

@@ -1,0 +1,127 @@
+"""The poll cache: one read for many, and nothing older than it may be."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.pure.making import make_poll
+from turnout.errors import PollUnknown, ServiceUnavailable
+from turnout.poll import Poll
+from turnout.poll_cache import PollCache
+
+
+class CountingPolls:
+    """A store that counts its reads, and may fail."""
+
+    def __init__(self) -> None:
+        self.reads: list[str] = []
+        self.known = {"finals": make_poll()}
+        self.failing = False
+
+    async def get(self, poll_id: str) -> Poll | None:
+        self.reads.append(poll_id)
+        await asyncio.sleep(0)
+        if self.failing:
+            raise ServiceUnavailable("Firestore", "it is away")
+        return self.known.get(poll_id)
+
+    async def create(self, poll: Poll) -> None:
+        raise NotImplementedError
+
+    async def replace(self, old: Poll, new: Poll) -> None:
+        raise NotImplementedError
+
+    def list(self, limit: int) -> AsyncIterator[Poll]:
+        raise NotImplementedError
+
+
+class Watch:
+    """A clock that the test sets."""
+
+    now = 0.0
+
+
+def make_cache(polls: CountingPolls, watch: Watch, polls_max: int = 10) -> PollCache:
+    return PollCache(polls, seconds=4.0, polls_max=polls_max, monotonic=lambda: watch.now)
+
+
+async def turn() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_many_callers_share_one_read() -> None:
+    polls, watch = CountingPolls(), Watch()
+    cache = make_cache(polls, watch)
+    await asyncio.gather(*(cache.get("finals") for _ in range(50)))
+    await cache.get("finals")
+    assert polls.reads == ["finals"]
+
+
+async def test_a_poll_in_use_is_read_again_at_half_its_age_without_a_wait() -> None:
+    polls, watch = CountingPolls(), Watch()
+    cache = make_cache(polls, watch)
+    old = await cache.get("finals")
+    polls.known["finals"] = make_poll(title="New")
+    watch.now = 2.5
+    assert await cache.get("finals") is old
+    await turn()
+    assert (await cache.get("finals")).title == "New"
+    assert len(polls.reads) == 2
+
+
+async def test_nothing_older_than_its_time_is_used_even_if_the_store_is_away() -> None:
+    polls, watch = CountingPolls(), Watch()
+    cache = make_cache(polls, watch)
+    await cache.get("finals")
+    polls.failing = True
+    watch.now = 3.9
+    await cache.get("finals")
+    await turn()
+    watch.now = 4.0
+    assert not cache.is_fresh("finals")
+    with pytest.raises(ServiceUnavailable):
+        await cache.get("finals")
+    polls.failing = False
+    assert (await cache.get("finals")).id == "finals"
+
+
+async def test_an_unknown_poll_is_asked_for_again_within_a_second() -> None:
+    polls, watch = CountingPolls(), Watch()
+    cache = make_cache(polls, watch)
+    for _ in range(3):
+        with pytest.raises(PollUnknown):
+            await cache.get("later")
+    assert polls.reads == ["later"]
+    polls.known["later"] = make_poll(id="later")
+    watch.now = 1.0
+    assert (await cache.get("later")).id == "later"
+
+
+async def test_what_is_no_id_is_never_asked_for() -> None:
+    polls, watch = CountingPolls(), Watch()
+    for odd in ("", "UPPER", "../x", "x" * 10_000, "\x00"):
+        with pytest.raises(PollUnknown):
+            await make_cache(polls, watch).get(odd)
+    assert polls.reads == []
+
+
+async def test_the_cache_is_bounded() -> None:
+    polls, watch = CountingPolls(), Watch()
+    cache = make_cache(polls, watch, polls_max=2)
+    for poll in ("a", "b", "c"):
+        polls.known[poll] = make_poll(id=poll)
+        await cache.get(poll)
+    await cache.get("c")
+    await cache.get("a")
+    assert polls.reads == ["a", "b", "c", "a"]
+
+
+async def test_a_caller_that_goes_away_takes_no_read_along() -> None:
+    polls, watch = CountingPolls(), Watch()
+    cache = make_cache(polls, watch)
+    leaver, stayer = (asyncio.create_task(cache.get("finals")) for _ in range(2))
+    await asyncio.sleep(0)
+    leaver.cancel()
+    assert (await stayer).id == "finals"
