@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 import msgspec
 
-from emulators.processes import LOOPBACK, free_port
+from emulators.processes import LOOPBACK
 
 MESSAGE_BYTES_MAX = 32 * 1024 * 1024
 #: How long a forwarded call may take when its caller does not say, or is not waited for any more.
@@ -184,7 +184,7 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self._plans: list[Plan] = []
         self._errands: set[asyncio.Task[Answer]] = set()
         self._changed = asyncio.Event()
-        self._port = free_port()
+        self._port = 0
         #: Every call, in the order of arrival.
         self.calls: list[Call] = []
 
@@ -218,7 +218,8 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         """Listens, again, at the same address."""
         server = grpc.aio.server(options=SERVER_OPTIONS)
         server.add_generic_rpc_handlers((self,))
-        server.add_insecure_port(self.host)
+        # The system chooses the port the first time: proxies that start together never choose the same.
+        self._port = server.add_insecure_port(self.host)
         await server.start()
         self._server = server
 

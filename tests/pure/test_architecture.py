@@ -42,9 +42,7 @@ def test_googles_clients_are_known_in_one_place(path: Path) -> None:
     allowed = path.parent.name == "gcp"
     # The command line asks for an identity token where the deployed functions are private.
     known = {
-        found
-        for found in imports(path)
-        if found.split(".")[0] in CLIENTS and not found.startswith("google.auth")
+        found for found in imports(path) if found.split(".")[0] in CLIENTS and not found.startswith(IDENTITY)
     }
     assert allowed or not known, f"{name_of(path)} knows {known}"
 
