@@ -50,7 +50,8 @@ async def _one(request: Request, poll_id: str) -> Response:
 
 def _limit(request: Request) -> int:
     given = request.query_params.get("limit", str(LISTED_DEFAULT))
-    if not (given.isascii() and given.isdecimal() and 1 <= int(given[:9]) <= LISTED_MAX):
+    plain = given.isascii() and given.isdecimal() and len(given) <= len(str(LISTED_MAX))
+    if not (plain and 1 <= int(given) <= LISTED_MAX):
         raise RequestInvalid(f"The parameter 'limit' is 1 to {LISTED_MAX:,}.", field="limit")
     return int(given)
 

@@ -1,7 +1,8 @@
 """Requests: the body within its limit, and its media type."""
 
+import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import msgspec
@@ -11,6 +12,10 @@ from turnout.errors import BodyInvalid, BodyTooLarge, MediaTypeUnsupported, Meth
 
 T = TypeVar("T")
 
+SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
+
+#: How far Cloud Scheduler's clock may be ahead. A moment far ahead would keep every later run from persisting.
+SCHEDULE_AHEAD_MAX = timedelta(hours=1)
 UTF8_NAMES = ("utf-8", "utf8", "us-ascii")
 
 
@@ -67,26 +72,48 @@ async def read_json(request: Request, kind: type[T], bytes_max: int) -> T:
     media_type(request, ("application/json",))
     body = await read_body(request, bytes_max)
     try:
-        return msgspec.json.decode(body, type=kind)
+        decoded = msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         field = path.rstrip("`").replace(".", "/").replace("[", "/").replace("]", "")
         raise BodyInvalid(f"{message}.", field=field) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BodyInvalid(f"The body is no JSON: {error}.") from None
+    _refuse_repeated_fields(body)
+    return decoded
 
 
 def schedule_time(request: Request, otherwise: datetime) -> datetime:
     """The moment that Cloud Scheduler meant to call at; a forced run may not say."""
-    given = request.headers.get("x-cloudscheduler-scheduletime")
+    given = request.headers.get(SCHEDULE_TIME)
     if given is None:
         return otherwise
+    moment = _moment(given)
+    if moment is None:
+        raise RequestInvalid(f"{SCHEDULE_TIME} is no RFC 3339 moment.", field=SCHEDULE_TIME)
+    if moment > otherwise + SCHEDULE_AHEAD_MAX:
+        raise RequestInvalid(f"{SCHEDULE_TIME} lies in the future.", field=SCHEDULE_TIME)
+    return moment
+
+
+def _moment(given: str) -> datetime | None:
+    """The moment in UTC; None if there is none, as without an offset or beyond the years 1 to 9999."""
     try:
         moment = datetime.fromisoformat(given)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise RequestInvalid(
-            "X-CloudScheduler-ScheduleTime is no RFC 3339 moment.", field="X-CloudScheduler-ScheduleTime"
-        )
-    return moment
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _refuse_repeated_fields(body: bytes) -> None:
+    """The decoder takes the last of several fields with one name; a person may have meant another one."""
+
+    def unique(pairs: list[tuple[str, object]]) -> None:
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise BodyInvalid(f"The field {name!r} is given twice.", field=f"/{name}")
+            seen.add(name)
+
+    # Numbers stay text: they are of no interest here, and Python refuses to convert very long ones.
+    json.loads(body, object_pairs_hook=unique, parse_int=str, parse_float=str)

@@ -96,13 +96,15 @@ def _csv(read: Results) -> str:
 async def _page(poll_id: str) -> Response:
     """The page; it asks for the totals by itself, and says so when there is no such poll."""
     html, policy = _page_and_policy()
+    status = await _page_status(poll_id)
     headers = {
-        "Cache-Control": "public, max-age=60",
+        # An unknown poll may be created any moment.
+        "Cache-Control": "public, max-age=60" if status == OK else "no-store",
         "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",
         "Vary": "Accept",
     }
-    return Response(html, await _page_status(poll_id), headers, MEDIA_TYPES["html"])
+    return Response(html, status, headers, MEDIA_TYPES["html"])
 
 
 async def _page_status(poll_id: str) -> int:

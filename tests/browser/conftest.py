@@ -20,9 +20,11 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; a machine without one skips these tests, continuous integration does not."""
+    """Chromium, for one module: playwright keeps its event loop running, and asynchronous tests could not have theirs.
+
+    A machine without one skips these tests, continuous integration does not."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
         why = "no Chromium is on PATH; install it (Debian: apt install chromium)"

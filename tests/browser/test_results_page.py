@@ -146,6 +146,22 @@ def test_a_lost_connection_is_said_and_mended(open_page: PageOpener, poll: str) 
     expect(page.locator("#note")).to_have_text("", timeout=20_000)
 
 
+def test_a_connection_that_falls_silent_is_said_to_be_lost(open_page: PageOpener, poll: str) -> None:
+    page = open_page(poll, expect_complaints=True)
+    expect(page.locator("#rows tr")).to_have_count(4)
+    page.route("**/*format=json*", lambda _: None)
+    expect(page.locator("#note")).to_have_text("The connection is lost; trying again.", timeout=20_000)
+    page.unroute("**/*format=json*")
+    expect(page.locator("#note")).to_have_text("", timeout=20_000)
+
+
+def test_totals_that_do_not_change_stay_fresh(open_page: PageOpener, poll: str) -> None:
+    page = open_page(poll)
+    expect(page.locator("#as-of")).to_contain_text("as of")
+    before = page.locator("#as-of").inner_text()
+    expect(page.locator("#as-of")).not_to_have_text(before, timeout=10_000)
+
+
 def colour(page: Page, element: str, which: str) -> tuple[float, ...]:
     text = page.eval_on_selector(element, f"each => getComputedStyle(each).{which}")
     return tuple(float(part) for part in text[text.index("(") + 1 : -1].split(",")[:3])

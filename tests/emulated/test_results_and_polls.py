@@ -65,6 +65,7 @@ def test_a_browser_gets_a_page_for_an_unknown_poll_too(api: httpx.Client) -> Non
     reply = api.get("/results/nobody-made-this", headers={"Accept": "text/html"})
     assert reply.status_code == 404
     assert reply.headers["content-type"].startswith("text/html")
+    assert reply.headers["cache-control"] == "no-store"
 
 
 def test_results_are_read_only(api: httpx.Client, poll: str) -> None:
@@ -114,6 +115,20 @@ def test_a_plan_outside_the_limits_names_the_field(
 ) -> None:
     reply = api.post("/polls", json=plan)
     assert (reply.status_code, reply.json().get("field", "")) == (status, field), reply.text
+
+
+def test_a_field_given_twice_is_refused(api: httpx.Client, poll: str) -> None:
+    body = b'{"title": "One", "title": "Other"}'
+    reply = api.patch(f"/polls/{poll}", content=body, headers={"content-type": "application/json"})
+    assert (reply.status_code, problem_of(reply), reply.json()["field"]) == (400, "body-invalid", "/title")
+
+
+@pytest.mark.parametrize(
+    "limit", ["0", "1001", "-1", "x", "", "1.0", "000000001999", "000000001" + "9" * 5_000]
+)
+def test_a_list_has_stated_bounds(api: httpx.Client, limit: str) -> None:
+    reply = api.get("/polls", params={"limit": limit})
+    assert (reply.status_code, problem_of(reply)) == (400, "request-invalid")
 
 
 def test_a_close_by_hand_takes_effect_everywhere_at_one_moment(api: httpx.Client, poll: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from emulators.stack import LocalCloud
 from tests.conftest import run_apart
 from tests.emulated.conftest import PollMaker, vote
+from tests.emulated.test_voting import problem_of
 from turnout.gcp.wiring import Wiring
 
 Drain = Callable[[], None]
@@ -47,7 +48,7 @@ def test_votes_are_counted_persisted_and_audited(
     assert poll in report["persisted"]
     persisted = results(api, poll, source="persisted")
     assert [each["votes"] for each in persisted["choices"]] == [2, 1]
-    assert run_apart(local_cloud.run_job("audit")) == [0]
+    assert '"message": "books balance"' in audit_line(local_cloud, poll)
 
 
 def test_ten_thousand_votes_with_repeated_keys_end_in_exact_totals_and_duplicates(
@@ -107,8 +108,43 @@ def test_a_doubled_or_late_persist_run_changes_nothing(api: httpx.Client, poll: 
     assert results(api, poll, source="persisted")["votes"] == 1
 
 
-def test_a_malformed_schedule_time_is_refused(api: httpx.Client) -> None:
-    assert api.post("/persist", headers={"X-CloudScheduler-ScheduleTime": "noon"}).status_code == 400
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "",
+        "noon",
+        "2026-11-20",
+        "2026-11-20T12:00:00",
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        # It would keep every later run from persisting.
+        "9999-12-31T23:59:59Z",
+    ],
+)
+def test_a_malformed_schedule_time_is_refused(api: httpx.Client, moment: str) -> None:
+    reply = api.post("/persist", headers={"X-CloudScheduler-ScheduleTime": moment})
+    assert (reply.status_code, problem_of(reply)) == (400, "request-invalid")
+
+
+def test_no_log_names_a_voter_a_key_or_the_pepper(
+    local_cloud: LocalCloud, api: httpx.Client, make_poll: PollMaker, drain: Drain
+) -> None:
+    poll = make_poll(one_per="voter")
+    voter, key = "voter-that-nobody-may-log", "idempotency-key-that-nobody-may-log"
+    headers = {"Idempotency-Key": key}
+    for choice in ("Ada", "Ada", "Eve"):
+        api.post("/vote", json=vote(poll, choice, voter=voter), headers=headers)
+        api.post("/votes", json=[vote(poll, choice, voter=voter)], headers=headers)
+    api.post("/vote", content=f'{{"poll":"{poll}","voter":"{voter}"', headers=headers)
+    drain()
+    api.post("/persist")
+    functions = [local_cloud.log_folder / f"{name}.log" for name in local_cloud.function_urls]
+    jobs = list((local_cloud.log_folder / "jobs").glob("*.log"))
+    assert any("drain ended" in log.read_text() for log in jobs)
+    for log in (*functions, *jobs):
+        text = log.read_text()
+        for secret in (voter, key, local_cloud.told["TURNOUT_PEPPER"]):
+            assert secret not in text, log.name
 
 
 def test_a_closed_poll_is_certified_when_its_queue_is_drained(
@@ -153,10 +189,25 @@ async def test_the_audit_finds_what_was_tampered_with(
         verdict = await wiring.audit().audit(poll)
         assert not verdict.exact
         assert any(character.isdigit() for fault in verdict.faults for character in fault)
-        assert run_apart(local_cloud.run_job("audit")) == [1]
+        line = audit_line(local_cloud, poll, code=1)
+        assert '"message": "audit failed"' in line
+        assert '"severity": "ERROR"' in line
     finally:
         await undo()
     assert (await wiring.audit().audit(poll)).exact
+
+
+def audit_line(cloud: LocalCloud, poll: str, code: int | None = None) -> str:
+    """What the audit job logs of a poll; other tests' polls in this cloud may have been tampered with."""
+
+    async def run() -> str:
+        execution = cloud.start_job("audit")
+        (ended,) = await execution.wait()
+        assert code in (None, ended)
+        return execution.logs[0].read_text(encoding="utf-8")
+
+    (line,) = [line for line in run_apart(run()).splitlines() if f'"poll": "{poll}"' in line]
+    return line
 
 
 async def entries(client: httpx.AsyncClient, root: str, poll: str) -> dict[str, Any]:
