@@ -3,12 +3,17 @@
 from datetime import datetime, timedelta
 
 import msgspec
+import structlog
 
-from turnout.errors import PollUnknown
+from turnout.errors import PollUnknown, ServiceUnavailable
 from turnout.poll import Poll
 from turnout.ports import Clock, Counters, Polls, Tallies
 from turnout.settings import Settings
 from turnout.tally import Books, Tally
+
+log = structlog.get_logger()
+
+ATTEMPTS_MAX = 3
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,11 +49,22 @@ class Audit:
         poll = await self._polls.get(poll_id)
         if poll is None:
             raise PollUnknown(poll_id)
-        return await self._audit(poll)
+        return await self._audit_with_retries(poll)
 
     async def audit_all(self) -> list[Verdict]:
         """Audits every poll."""
-        return [await self._audit(poll) async for poll in self._polls.list(self._settings.persist_polls_max)]
+        # Listed first: the list must not stay open for as long as the audits take.
+        polls = [poll async for poll in self._polls.list(self._settings.persist_polls_max)]
+        return [await self._audit_with_retries(poll) for poll in polls]
+
+    async def _audit_with_retries(self, poll: Poll) -> Verdict:
+        """It only reads, so that it can simply begin again."""
+        for _ in range(ATTEMPTS_MAX - 1):
+            try:
+                return await self._audit(poll)
+            except ServiceUnavailable as error:
+                log.warning("audit begins again", poll=poll.id, error=str(error))
+        return await self._audit(poll)
 
     async def _audit(self, poll: Poll) -> Verdict:
         # The persisted tally first: it is older than the books, so that votes counted meanwhile are no fault.

@@ -32,6 +32,8 @@ Direction = StructuredQuery.Direction
 REQUEST_TIME = types.DocumentTransform.pb().FieldTransform.ServerValue.REQUEST_TIME
 
 CALL_SECONDS = 20.0
+#: A sum over a ledger of millions of entries takes its time.
+AGGREGATION_SECONDS = 120.0
 #: Choices in one shard document: Firestore takes 500 transforms a document in a commit. More choices have more pages.
 PAGE_CHOICES = 400
 #: Names in one lookup.
@@ -100,14 +102,16 @@ class FirestoreDatabase:
         for field in sums:
             aggregation.aggregations.add(alias=field).sum.field.field_path = field
         totals: dict[str, int] = {}
-        async for response in self._stream(self._run_aggregation, request):
+        async for response in self._stream(self._run_aggregation, request, AGGREGATION_SECONDS):
             for alias, value in response.result.aggregate_fields.items():
                 totals[alias] = totals.get(alias, 0) + value.integer_value
         return totals
 
-    async def _stream(self, stub: Any, request: Any) -> AsyncIterator[Any]:
+    async def _stream(
+        self, stub: Any, request: Any, timeout_seconds: float = CALL_SECONDS
+    ) -> AsyncIterator[Any]:
         try:
-            async for response in stub(request, timeout=CALL_SECONDS, metadata=self._metadata):
+            async for response in stub(request, timeout=timeout_seconds, metadata=self._metadata):
                 yield response
         except grpc.aio.AioRpcError as error:
             raise fault(SERVICE, error) from error
