@@ -88,8 +88,14 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
         state_folder=tmp_path_factory.mktemp("local-cloud"),
         project="test-turnout",
         schedule=False,
-        # The shortest deadline that Pub/Sub has, so that a poll is certified within seconds.
-        settings={"TURNOUT_ACK_DEADLINE_SECONDS": "10", "TURNOUT_COMMIT_ATTEMPT_SECONDS": "8"},
+        # Short times, so that a poll is closed and certified within seconds; 10 s is Pub/Sub's shortest deadline.
+        settings={
+            "TURNOUT_ACK_DEADLINE_SECONDS": "10",
+            "TURNOUT_COMMIT_ATTEMPT_SECONDS": "8",
+            "TURNOUT_PUBLISH_DEADLINE_SECONDS": "4",
+            "TURNOUT_PUBLISH_ATTEMPT_SECONDS": "4",
+            "TURNOUT_POLL_CACHE_SECONDS": "2",
+        },
     )
     try:
         run_apart(cloud.start())

@@ -1,5 +1,6 @@
 """The audit: proves per poll that shards and ledger agree, and that no persisted tally is ahead of them."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 import msgspec
@@ -55,7 +56,18 @@ class Audit:
         """Audits every poll."""
         # Listed first: the list must not stay open for as long as the audits take.
         polls = [poll async for poll in self._polls.list(self._settings.persist_polls_max)]
-        return [await self._audit_with_retries(poll) for poll in polls]
+        places = asyncio.Semaphore(self._settings.persist_in_flight_max)
+
+        async def audit_one(poll: Poll) -> Verdict:
+            async with places:
+                return await self._audit_with_retries(poll)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                audits = [group.create_task(audit_one(poll)) for poll in polls]
+        except* ServiceUnavailable as faults:
+            raise faults.exceptions[0] from None
+        return [audit.result() for audit in audits]
 
     async def _audit_with_retries(self, poll: Poll) -> Verdict:
         """It only reads, so that it can simply begin again."""

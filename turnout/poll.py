@@ -19,10 +19,11 @@ CHOICE_CHARACTERS_MAX = 100
 #: All choices of a poll together: they share one Firestore document, whose limit is 1 MiB.
 CHOICES_BYTES_MAX = 500_000
 SHARDS_MAX = 1_000
-#: Control, surrogate, private and unassigned characters: invisible, or not the same everywhere.
-UNSEEN_CATEGORIES = frozenset({"Cc", "Cs", "Co", "Cn"})
-#: Marks that turn the direction of the text around them: one choice could be shown as another.
-DIRECTION_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+#: Control, format, surrogate, private and unassigned characters: invisible, or not the same everywhere.
+UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+#: Format characters that belong to visible text: joiners, and the tags that make up some flags. All others are
+#: invisible or turn the direction of the text around them: one choice could be shown as another.
+FORMAT_ALLOWED = frozenset({"\u200c", "\u200d", *map(chr, range(0xE0020, 0xE0080))})
 
 
 class OnePer(StrEnum):
@@ -200,9 +201,9 @@ def _text(given: str, characters_max: int, field: str) -> str:
     if text != text.strip():
         raise ValueRefused("Text here neither begins nor ends with white space.", field=field)
     for character in text:
-        if unicodedata.category(character) in UNSEEN_CATEGORIES or character in DIRECTION_MARKS:
+        if unicodedata.category(character) in UNSEEN_CATEGORIES and character not in FORMAT_ALLOWED:
             raise ValueRefused(
-                f"Text here has no control or direction characters, as U+{ord(character):04X}.", field=field
+                f"Text here has no invisible characters, as U+{ord(character):04X}.", field=field
             )
     return text
 

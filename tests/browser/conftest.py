@@ -24,7 +24,8 @@ FLAGS = [
 def browser() -> Iterator[Browser]:
     """Chromium, for one module: playwright keeps its event loop running, and asynchronous tests could not have theirs.
 
-    A machine without one skips these tests, continuous integration does not."""
+    A machine without one skips these tests, continuous integration does not.
+    """
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
         why = "no Chromium is on PATH; install it (Debian: apt install chromium)"

@@ -10,12 +10,17 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
 
 from emulators.stack import LocalCloud
+from functions.replies import answering
 from tests.conftest import run_apart
 from tests.emulated.conftest import PollMaker, vote
 from tests.emulated.test_voting import problem_of
 from turnout.gcp.wiring import Wiring
+from turnout.telemetry import configure_logs
 
 Drain = Callable[[], None]
 
@@ -145,6 +150,47 @@ def test_no_log_names_a_voter_a_key_or_the_pepper(
         text = log.read_text()
         for secret in (voter, key, local_cloud.told["TURNOUT_PEPPER"]):
             assert secret not in text, log.name
+
+
+async def test_a_request_that_crashes_logs_where_but_not_who(capsys: pytest.CaptureFixture[str]) -> None:
+    @answering
+    async def crashing(_: Request) -> Response:
+        voter = "voter-" + "that-nobody-may-log"
+        raise ZeroDivisionError(len(voter))
+
+    configure_logs("a-project", "vote")
+    try:
+        reply = await crashing(Request({"type": "http", "method": "POST", "path": "/vote", "headers": []}))
+    finally:
+        structlog.reset_defaults()
+    logged = capsys.readouterr().out
+    assert reply.status_code == 500
+    assert "ZeroDivisionError" in logged
+    assert "voter-that-nobody-may-log" not in logged + bytes(reply.body).decode()
+
+
+def test_a_poll_is_opened_voted_in_closed_by_hand_drained_and_certified_with_all_its_votes(
+    api: httpx.Client, poll: str, drain: Drain
+) -> None:
+    promised = 0
+
+    def closed() -> bool:
+        nonlocal promised
+        status = api.post("/vote", json=vote(poll)).status_code
+        promised += status == 202
+        return status == 409
+
+    assert not closed()
+    assert api.patch(f"/polls/{poll}", json={"state": "closed"}).status_code == 200
+    until(closed)
+
+    def certified() -> bool:
+        drain()
+        return api.patch(f"/polls/{poll}", json={"state": "certified"}).status_code == 200
+
+    until(certified, seconds_max=90)
+    final = results(api, poll, source="persisted")
+    assert (final["state"], final["votes"]) == ("certified", promised)
 
 
 def test_a_closed_poll_is_certified_when_its_queue_is_drained(

@@ -130,6 +130,9 @@ def test_any_text_becomes_a_poll_or_a_refusal(choices: list[str], title: str) ->
         "\ud800",
         "\ue000",
         "\u0378",
+        "a\u200b",
+        "\ufeffa",
+        "a\u00adb",
         "x" * 101,
         "x" * 10_000,
     ],
@@ -140,7 +143,7 @@ def test_a_choice_that_cannot_be_seen_or_stored_is_refused(choice: str) -> None:
     assert refused.value.field == "/choices/1"
 
 
-@pytest.mark.parametrize("choice", ["a.b`c/d", "__x__", "👩‍👩‍👧", "🇨🇭", "مرحبا", "é", "0", "x" * 100])
+@pytest.mark.parametrize("choice", ["a.b`c/d", "__x__", "👩‍👩‍👧", "🇨🇭", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "مرحبا", "é", "0", "x" * 100])
 def test_other_choices_are_taken_as_they_are(choice: str) -> None:
     poll = plan(choices=["Ada", choice])
     assert poll.find(choice) == 1

@@ -1,5 +1,6 @@
 """Datastore behind the port of the persisted tallies."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ import grpc.aio
 from google.cloud.datastore_v1 import types
 from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrpcAsyncIOTransport
 
-from turnout.errors import OutcomeUnknown
+from turnout.errors import OutcomeUnknown, ServiceUnavailable
 from turnout.gcp.channels import fault, open_channel, unary
 from turnout.poll import Poll
 from turnout.tally import Tally
@@ -93,12 +94,22 @@ class DatastoreTallies:
         begin = BeginTransactionRequest(**self._place)
         begin.transaction_options.read_write.SetInParent()
         transaction = (await self._call(self._begin, begin)).transaction
-        current = await self._get(tally.poll, transaction)
-        if current is not None:
-            current_slot = current.properties["slot"].timestamp_value.ToDatetime(tzinfo=UTC)
-            if slot <= current_slot or not tally.supersedes(_tally(tally.poll, current)):
-                await self._call(self._rollback, RollbackRequest(transaction=transaction, **self._place))
-                return False
+        try:
+            current = await self._get(tally.poll, transaction)
+            if current is not None:
+                current_slot = current.properties["slot"].timestamp_value.ToDatetime(tzinfo=UTC)
+                if slot <= current_slot or not tally.supersedes(_tally(tally.poll, current)):
+                    await self._rollback_quietly(transaction)
+                    return False
+            await self._call(self._commit, self._write(tally, poll, slot, transaction))
+        except BaseException:
+            # A transaction that is left open holds its lock until the service gives it up.
+            await self._rollback_quietly(transaction)
+            raise
+        return True
+
+    def _write(self, tally: Tally, poll: Poll, slot: datetime, transaction: bytes) -> Any:
+        """The commit that replaces the tally and adds to the history."""
         commit = CommitRequest(
             transaction=transaction, mode=types.CommitRequest.pb().Mode.TRANSACTIONAL, **self._place
         )
@@ -110,8 +121,12 @@ class DatastoreTallies:
         past = commit.mutations.add().upsert
         past.key.CopyFrom(self._key("TallyHistory", f"{tally.poll}@{slot.isoformat()}"))
         _fill(past, tally, slot)
-        await self._call(self._commit, commit)
-        return True
+        return commit
+
+    async def _rollback_quietly(self, transaction: bytes) -> None:
+        """Ends a transaction that changes nothing; if that fails, the service ends it in time."""
+        with suppress(ServiceUnavailable):
+            await self._call(self._rollback, RollbackRequest(transaction=transaction, **self._place))
 
     async def _get(self, poll_id: str, transaction: bytes = b"") -> Any:
         request = LookupRequest(keys=[self._key("Tally", poll_id)], **self._place)
