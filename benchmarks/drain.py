@@ -24,7 +24,7 @@ CASES = (
     (OnePer.KEY, 10, 1_000),
 )
 TASKS = (1, 2)
-TARGETS = {(OnePer.NONE, 500): "≥ 100,000", (OnePer.KEY, 500): "≥ 8,000"}
+TARGETS = {(OnePer.NONE, 500): "≥ 100k", (OnePer.KEY, 500): "≥ 8k"}
 
 
 async def bench(cloud: LocalCloud, *, rounds: int) -> list[Figure]:
@@ -67,10 +67,10 @@ def _bundle(poll: Poll, mode: OnePer, votes: int) -> Bundle:
 
 
 def _figures(mode: OnePer, votes: int, tasks: int, runs: list[DrainRun]) -> list[Figure]:
-    name = f"drain {mode.value}, {votes} a bundle, {tasks} task{'s' * (tasks > 1)}"
+    name = f"drain {mode.value} ×{votes}, {tasks} task{'s' * (tasks > 1)}"
     rates = [run.votes / run.busy_seconds for run in runs]
     return [
         median_of(name, "votes/s", rates, TARGETS.get((mode, votes), "")),
         median_of(name, "MB a task", [run.peak_memory_mb for run in runs], "≤ 300"),
-        median_of(name, "CPU s/million", [run.cpu_seconds * 1e6 / run.votes for run in runs]),
+        median_of(name, "CPU s/M", [run.cpu_seconds * 1e6 / run.votes for run in runs]),
     ]

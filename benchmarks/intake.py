@@ -65,13 +65,13 @@ async def _ballot(wiring: Wiring) -> object:
 def _figures(connections: int, ours: list[Load], ceilings: list[Load]) -> list[Figure]:
     name = f"intake, {connections} connections"
     ratios = [mine.per_second / best.per_second for mine, best in zip(ours, ceilings, strict=True)]
-    target = "≥ 8,000" if connections >= TARGET_CONNECTIONS_MIN else ""
+    target = "≥ 8k" if connections >= TARGET_CONNECTIONS_MIN else ""
     return [
         median_of(name, "votes/s", [load.per_second for load in ours], target),
         median_of(name, "p50 ms", [load.p50_ms for load in ours]),
         median_of(name, "p99 ms", [load.p99_ms for load in ours]),
-        median_of(name, "hello-world/s", [load.per_second for load in ceilings]),
-        median_of(name, "of hello-world", ratios),
+        median_of(name, "hello/s", [load.per_second for load in ceilings]),
+        median_of(name, "of hello", ratios),
     ]
 
 

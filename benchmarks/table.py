@@ -56,8 +56,8 @@ def show(report: Report, screen: Console) -> None:
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("figure", no_wrap=True)
     table.add_column("unit", no_wrap=True)
-    for head in ("median", "least", "most", "to reach"):
-        table.add_column(head, justify="right")
+    for head in ("median", "least", "most", "goal"):
+        table.add_column(head, justify="right", no_wrap=True)
     shown = ""
     for figure in report.figures:
         spread = (_number(figure.median), _number(figure.least), _number(figure.most))
