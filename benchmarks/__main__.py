@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import drain, intake
+from benchmarks import cost, drain, intake
 from benchmarks.load import WrkMissing
 from benchmarks.table import Report, machine, show, write
 from emulators.stack import LocalCloud
@@ -20,6 +20,7 @@ class Bench(StrEnum):
 
     INTAKE = "intake"
     DRAIN = "drain"
+    COST = "cost"
 
 
 def main(
@@ -52,6 +53,8 @@ async def measure(benches: list[Bench], rounds: int, seconds: float, workers: in
                 figures += await intake.bench(cloud, rounds=rounds, seconds=seconds, workers=workers)
             if Bench.DRAIN in benches:
                 figures += await drain.bench(cloud, rounds=rounds)
+            if Bench.COST in benches:
+                figures += await cost.bench(cloud, rounds=rounds, seconds=seconds)
     return Report(machine=machine(), figures=figures)
 
 

@@ -19,13 +19,15 @@ class Inexact(Exception):
     """A benchmark's votes were not counted exactly once: its figures are worth nothing."""
 
 
-async def open_poll(wiring: Wiring, one_per: OnePer = OnePer.NONE) -> Poll:
+async def open_poll(
+    wiring: Wiring, one_per: OnePer = OnePer.NONE, choices: tuple[str, ...] = CHOICES
+) -> Poll:
     """A new poll, open for a day."""
     now = datetime.now(UTC)
     poll = Poll(
         id=f"bench-{secrets.token_hex(6)}",
         title="A benchmark",
-        choices=CHOICES,
+        choices=choices,
         opens_at=now,
         closes_at=now + timedelta(days=1),
         created_at=now,
