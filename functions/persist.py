@@ -5,7 +5,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import instance
-from functions.replies import answering, json_reply, preflight
+from functions.cross_origin import preflight
+from functions.replies import answering, json_reply
 from functions.requests import expect_method, schedule_time
 from turnout.errors import PathUnknown
 from turnout.gcp.wiring import now

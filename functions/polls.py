@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import instance
-from functions.replies import answering, json_reply, preflight
+from functions.cross_origin import preflight
+from functions.replies import answering, json_reply
 from functions.requests import expect_method, read_json
 from turnout.administration import PollView
 from turnout.errors import PathUnknown, RequestInvalid

@@ -53,13 +53,20 @@ ANSWERS: dict[type[errors.TurnoutError], Answer] = {
 INTERNAL = Answer(500, "internal", "Turnout made a mistake; it is logged")
 RETRY_AFTER_SECONDS = 1.0
 
-#: Anybody's page may vote and show results: nothing here relies on cookies.
-CROSS_ORIGIN = (
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"ETag, Retry-After"),
-)
-
 _json = msgspec.json.Encoder()
+
+
+class Accepted(Response):
+    """A 202 with a JSON document. The base class's constructor would take three times as long as all of this."""
+
+    def __init__(self, document: object) -> None:
+        self.status_code = 202
+        self.background = None
+        self.body = _json.encode(document)
+        self.raw_headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(self.body)),
+        ]
 
 
 def json_reply(
@@ -140,32 +147,6 @@ def answering(handler: Handler) -> Handler:
             return json_reply(document, status=INTERNAL.status, media_type="application/problem+json")
 
     return answer
-
-
-def cross_origin(handler: Handler) -> Handler:
-    """Lets pages of other origins call a public function."""
-
-    @wraps(handler)
-    async def answer(request: Request) -> Response:
-        reply = await handler(request)
-        # The raw list: through the reply's `headers` this took a twelfth of a vote's time.
-        reply.raw_headers.extend(CROSS_ORIGIN)
-        return reply
-
-    return answer
-
-
-def preflight(methods: str) -> Response:
-    """The answer to a browser that asks whether it may call."""
-    return Response(
-        status_code=204,
-        headers={
-            "Allow": methods,
-            "Access-Control-Allow-Methods": methods,
-            "Access-Control-Allow-Headers": "Content-Type, Idempotency-Key, If-None-Match",
-            "Access-Control-Max-Age": "86400",
-        },
-    )
 
 
 def _brief(fault: errors.TurnoutError) -> dict[str, object]:

@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import instance
-from functions.replies import answering, cross_origin, preflight
+from functions.cross_origin import cross_origin, preflight
+from functions.replies import answering
 from functions.requests import expect_method
 from turnout.errors import PathUnknown, PollUnknown, RequestInvalid, ServiceUnavailable
 from turnout.poll import check_poll_id

@@ -5,7 +5,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import instance
-from functions.replies import answering, cross_origin, json_reply, preflight
+from functions.cross_origin import cross_origin, preflight
+from functions.direct import directly
+from functions.replies import Accepted, answering
 from functions.requests import expect_method, header, media_type, read_body
 from turnout.ballot import check_idempotency_key, parse_batch, parse_form, parse_json, parse_lines
 from turnout.errors import PathUnknown
@@ -13,10 +15,10 @@ from turnout.errors import PathUnknown
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 NDJSON = "application/x-ndjson"
-ACCEPTED = 202
 
 
 @functions_framework.aio.http
+@directly
 @cross_origin
 @answering
 async def vote(request: Request) -> Response:
@@ -37,7 +39,7 @@ async def _take_one(request: Request) -> Response:
     ballot = parse_json(body) if kind == JSON else parse_form(body)
     key = check_idempotency_key(header(request, b"idempotency-key"))
     receipt = await instance.intake().accept(ballot, key)
-    return json_reply(receipt, status=ACCEPTED)
+    return Accepted(receipt)
 
 
 async def _take_batch(request: Request) -> Response:
@@ -48,4 +50,4 @@ async def _take_batch(request: Request) -> Response:
     ballots = parse(body, settings.request_votes_max)
     key = check_idempotency_key(header(request, b"idempotency-key"))
     receipts = await instance.intake().accept_all(ballots, key)
-    return json_reply({"accepted": len(receipts), "votes": receipts}, status=ACCEPTED)
+    return Accepted({"accepted": len(receipts), "votes": receipts})

@@ -32,7 +32,7 @@ _FIELDS = frozenset(Ballot.__struct_fields__)
 def parse_json(body: bytes) -> Ballot:
     """The ballot in a JSON object; `BodyInvalid` or `ValueRefused` names the field at fault."""
     ballot = _decode(body)
-    if _may_repeat_fields(body, (ballot,)):
+    if _may_repeat_fields(body, 1, ballot.voter is not None):
         _refuse_repeated_fields(body)
     return check(ballot)
 
@@ -70,7 +70,8 @@ def parse_batch(body: bytes, votes_max: int) -> list[Ballot]:
     except (msgspec.DecodeError, RecursionError) as error:
         raise BodyInvalid(f"The body is no JSON: {error}.") from None
     _bound(len(ballots), votes_max)
-    if _may_repeat_fields(body, ballots) or any(_fault(ballot) for ballot in ballots):
+    voters = sum(ballot.voter is not None for ballot in ballots)
+    if _may_repeat_fields(body, len(ballots), voters) or any(_fault(ballot) for ballot in ballots):
         return _parse_each(_split_array(body), votes_max)
     return ballots
 
@@ -153,17 +154,16 @@ def _parse_each(bodies: Sequence[bytes], votes_max: int) -> list[Ballot]:
     return ballots
 
 
-def _may_repeat_fields(body: bytes, ballots: Sequence[Ballot]) -> bool:
-    """Whether an object may name a field twice, which the decoder accepts and we do not.
+def _may_repeat_fields(body: bytes, ballots: int, voters: int) -> bool:
+    """Whether one of so many objects, so many of them with a voter, may name a field twice: the decoder takes the last.
 
     Without escapes, each field name stands in the body at least once per object that has it. As often as that: no field
     is repeated. More often, as a value can be called "poll": parse again, slowly.
     """
-    voters = sum(ballot.voter is not None for ballot in ballots)
     return (
         b"\\" in body
-        or body.count(b'"poll"') != len(ballots)
-        or body.count(b'"choice"') != len(ballots)
+        or body.count(b'"poll"') != ballots
+        or body.count(b'"choice"') != ballots
         or body.count(b'"voter"') != voters
     )
 

@@ -48,7 +48,7 @@ class Intake:
         `ServiceUnavailable`: nothing was promised.
         """
         poll = await self._polls.get(ballot.poll)
-        self._expect_fresh((poll.id,))
+        self._expect_fresh(poll.id)
         now = self._clock()
         vote = self._admit(ballot, poll, idempotency_key, 0, now)
         await self._bundler.add((vote,))
@@ -63,7 +63,9 @@ class Intake:
         polls: dict[str, Poll | TurnoutError] = {}
         for poll_id in dict.fromkeys(ballot.poll for ballot in ballots):
             polls[poll_id] = await self._poll_or_fault(poll_id)
-        self._expect_fresh([poll.id for poll in polls.values() if isinstance(poll, Poll)])
+        for poll in polls.values():
+            if isinstance(poll, Poll):
+                self._expect_fresh(poll.id)
         # One moment for all, after the last wait: a poll that closed meanwhile is closed for all of them.
         now = self._clock()
         for index, ballot in enumerate(ballots):
@@ -79,9 +81,9 @@ class Intake:
         await self._bundler.add(votes)
         return [self._receipt(ballot, idempotency_key, index, now) for index, ballot in enumerate(ballots)]
 
-    def _expect_fresh(self, poll_ids: Sequence[str]) -> None:
+    def _expect_fresh(self, poll_id: str) -> None:
         """Refuses to judge by a poll that was read so slowly that it may have been closed by hand since."""
-        if not all(self._polls.is_fresh(poll_id) for poll_id in poll_ids):
+        if not self._polls.is_fresh(poll_id):
             raise ServiceUnavailable(
                 "The polls' store", "it answers too slowly to tell whether the poll is open"
             )

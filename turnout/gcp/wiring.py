@@ -2,8 +2,8 @@
 
 import asyncio
 import random
+import secrets
 import time
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
@@ -47,12 +47,12 @@ def now() -> datetime:
 
 def new_id() -> str:
     """A random id of 32 hex digits."""
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def new_vote_id() -> str:
     """A random vote id."""
-    return vote_id_text(uuid.uuid4().bytes)
+    return vote_id_text(secrets.token_bytes(16))
 
 
 class Wiring:
