@@ -7,6 +7,8 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CHECKOV := $(VENV)/checkov
+CHECKOV_STAMP := $(CHECKOV)/.installed
 
 # The votes of a demo, further options of a command (make demo ARGS=--once), the seeds of a simulation, pytest's options.
 VOTES ?= 20000
@@ -47,13 +49,20 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# In an environment of its own: it pins old versions of much that Turnout uses.
+$(CHECKOV_STAMP): requirements-checkov.txt $(STAMP)
+	@if [ ! -x $(CHECKOV)/bin/python ]; then $(BIN)/python -m venv $(CHECKOV); fi
+	@echo "Installing checkov, which checks terraform/ for security, into $(CHECKOV) (once) ..."
+	@$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-checkov.txt
+	@touch $@
+
 up: $(STAMP) ## the local cloud, until Ctrl-C
 	@exec $(BIN)/turnout up $(ARGS)
 
 demo: $(STAMP) ## a poll from its votes to its tally on the local cloud: make demo VOTES=500000 ARGS=--once
 	@exec $(BIN)/turnout demo --votes $(VOTES) $(ARGS)
 
-test: check ## the whole test suite
+test: check $(CHECKOV_STAMP) ## the whole test suite
 	@exec $(BIN)/python -m pytest $(TESTS)
 
 check: $(STAMP) ## lint, format and types
@@ -76,7 +85,8 @@ LOCK := $(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsa
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: ## lock the dependencies anew (needs pip-tools in the environment)
 	@$(LOCK) --output-file requirements.txt pyproject.toml
-	@$(LOCK) --extra local --extra dev --output-file requirements-dev.txt pyproject.toml
+	@$(LOCK) --extra local --extra bench --extra dev --output-file requirements-dev.txt pyproject.toml
+	@$(LOCK) --output-file requirements-checkov.txt requirements-checkov.in
 
 clean: ## remove the virtual environment, caches and the local cloud's state
 	@rm -rf $(VENV) .turnout .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

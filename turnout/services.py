@@ -55,15 +55,17 @@ FUNCTIONS = (
         name="polls",
         paths=("/polls",),
         access="private",
-        settings=("TURNOUT_DATASTORE_DATABASE",),
+        # Who certifies waits for leases to end: as long as the subscription hides a message.
+        settings=("TURNOUT_DATASTORE_DATABASE", "TURNOUT_ACK_DEADLINE_SECONDS"),
         roles=("datastore.user:firestore", "datastore.user:datastore"),
     ),
     Function(
         name="persist",
         paths=("/persist",),
         access="private",
-        settings=("TURNOUT_DATASTORE_DATABASE",),
-        roles=("datastore.viewer:firestore", "datastore.user:datastore"),
+        settings=("TURNOUT_DATASTORE_DATABASE", "TURNOUT_ACK_DEADLINE_SECONDS"),
+        # Certification marks the poll.
+        roles=("datastore.user:firestore", "datastore.user:datastore"),
         schedule="* * * * *",
     ),
 )
@@ -72,7 +74,14 @@ JOBS = (
     Job(
         name="drain",
         module="drain",
-        settings=("TURNOUT_SUBSCRIPTION", "TURNOUT_DEAD_LETTER_TOPIC"),
+        settings=(
+            "TURNOUT_SUBSCRIPTION",
+            "TURNOUT_DEAD_LETTER_TOPIC",
+            "TURNOUT_ACK_DEADLINE_SECONDS",
+            "TURNOUT_MESSAGE_RETENTION_DAYS",
+            "TURNOUT_LANES",
+            "TURNOUT_IDLE_SECONDS",
+        ),
         roles=(
             "pubsub.subscriber:subscription",
             "pubsub.publisher:dead_letter_topic",
@@ -83,7 +92,7 @@ JOBS = (
     Job(
         name="audit",
         module="audit",
-        settings=("TURNOUT_DATASTORE_DATABASE",),
+        settings=("TURNOUT_DATASTORE_DATABASE", "TURNOUT_MESSAGE_RETENTION_DAYS"),
         roles=("datastore.viewer:firestore", "datastore.viewer:datastore"),
         schedule="17 * * * *",
     ),

@@ -79,7 +79,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
         root=working_copy(folder / "root"),
         project="test-stack",
         schedule=False,
-        settings={"TURNOUT_LANES": "3"},
+        settings={"TURNOUT_BUNDLE_VOTES_MAX": "300"},
     )
     try:
         run_apart(cloud.start())
@@ -116,7 +116,7 @@ async def test_a_function_is_told_what_cloud_run_tells_and_of_the_settings_its_o
     assert vote["FUNCTION_USE_ASGI"] == "true"
     assert cloud.function_urls["vote"].endswith(vote["PORT"])
     assert vote["GOOGLE_CLOUD_PROJECT"] == "test-stack"
-    assert vote["TURNOUT_LANES"] == results["TURNOUT_LANES"] == "3"
+    assert vote["TURNOUT_BUNDLE_VOTES_MAX"] == results["TURNOUT_BUNDLE_VOTES_MAX"] == "300"
     assert vote["TURNOUT_PEPPER"] == cloud.environment["TURNOUT_PEPPER"]
     assert "TURNOUT_PEPPER" not in results
     assert "PYTHONPATH" not in vote

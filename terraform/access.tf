@@ -1,0 +1,260 @@
+# Who may do what: an identity for each function and job, and roles on the very resources that it touches.
+
+resource "google_project_service" "api" {
+  for_each = toset(local.services)
+
+  project = var.project_id
+  service = each.value
+  # Others in the project may need them.
+  disable_on_destroy = false
+}
+
+data "google_project" "this" {
+  project_id = var.project_id
+
+  depends_on = [google_project_service.api["cloudresourcemanager.googleapis.com"]]
+}
+
+resource "google_service_account" "service" {
+  for_each = merge(
+    { for name, function in local.functions : name => "Turnout's function ${name}" },
+    { for name, job in local.jobs : name => "Turnout's job ${name}" },
+    {
+      scheduler = "Calls Turnout's functions and jobs on schedule"
+      build     = "Builds Turnout's functions and jobs"
+    },
+  )
+
+  project      = var.project_id
+  account_id   = "${var.prefix}-${each.key}"
+  display_name = "${var.prefix}: ${each.key}"
+  description  = each.value
+
+  depends_on = [google_project_service.api["iam.googleapis.com"]]
+}
+
+locals {
+  # Put together from what is known while planning, so that a plan shows who gets what.
+  emails = {
+    for name, account in google_service_account.service :
+    name => "${account.account_id}@${var.project_id}.iam.gserviceaccount.com"
+  }
+  members = { for name, email in local.emails : name => "serviceAccount:${email}" }
+
+  # The table's roles, one by one: "vote pubsub.publisher:topic" => who, which role, on what.
+  grants = merge([
+    for name, service in merge(local.functions, local.jobs) : {
+      for role in service.roles : "${name} ${role}" => {
+        name = name
+        role = "roles/${split(":", role)[0]}"
+        on   = split(":", role)[1]
+      }
+    }
+  ]...)
+
+  # Pub/Sub itself moves what was delivered too often.
+  pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+
+  databases = {
+    firestore = google_firestore_database.counters.name
+    datastore = google_firestore_database.record.name
+  }
+}
+
+# The queue. A grant goes with its resource: when that is replaced, so is the grant.
+
+resource "google_pubsub_topic_iam_member" "votes" {
+  for_each = { for key, grant in local.grants : key => grant if grant.on == "topic" }
+
+  project = var.project_id
+  topic   = google_pubsub_topic.votes.name
+  role    = each.value.role
+  member  = local.members[each.value.name]
+
+  lifecycle {
+    replace_triggered_by = [google_pubsub_topic.votes.id]
+  }
+}
+
+resource "google_pubsub_subscription_iam_member" "votes" {
+  for_each = { for key, grant in local.grants : key => grant if grant.on == "subscription" }
+
+  project      = var.project_id
+  subscription = google_pubsub_subscription.votes.name
+  role         = each.value.role
+  member       = local.members[each.value.name]
+
+  lifecycle {
+    replace_triggered_by = [google_pubsub_subscription.votes.id]
+  }
+}
+
+resource "google_pubsub_topic_iam_member" "dead_letters" {
+  for_each = { for key, grant in local.grants : key => grant if grant.on == "dead_letter_topic" }
+
+  project = var.project_id
+  topic   = google_pubsub_topic.dead_letters.name
+  role    = each.value.role
+  member  = local.members[each.value.name]
+
+  lifecycle {
+    replace_triggered_by = [google_pubsub_topic.dead_letters.id]
+  }
+}
+
+resource "google_pubsub_topic_iam_member" "pubsub_buries" {
+  project = var.project_id
+  topic   = google_pubsub_topic.dead_letters.name
+  role    = "roles/pubsub.publisher"
+  member  = local.pubsub_agent
+
+  lifecycle {
+    replace_triggered_by = [google_pubsub_topic.dead_letters.id]
+  }
+}
+
+resource "google_pubsub_subscription_iam_member" "pubsub_takes" {
+  project      = var.project_id
+  subscription = google_pubsub_subscription.votes.name
+  role         = "roles/pubsub.subscriber"
+  member       = local.pubsub_agent
+
+  lifecycle {
+    replace_triggered_by = [google_pubsub_subscription.votes.id]
+  }
+}
+
+# The databases. They have no policy of their own: a condition on the project's policy names the one database.
+
+resource "google_project_iam_member" "databases" {
+  for_each = { for key, grant in local.grants : key => grant if contains(keys(local.databases), grant.on) }
+
+  project = var.project_id
+  role    = each.value.role
+  member  = local.members[each.value.name]
+
+  condition {
+    title       = "${local.databases[each.value.on]} only"
+    description = "Turnout's ${each.value.name} uses this database and no other."
+    expression  = "resource.name == \"projects/${var.project_id}/databases/${local.databases[each.value.on]}\""
+  }
+
+  depends_on = [google_project_service.api["cloudresourcemanager.googleapis.com"]]
+}
+
+# The pepper.
+
+resource "google_secret_manager_secret_iam_member" "pepper" {
+  for_each = { for key, grant in local.grants : key => grant if grant.on == "pepper" }
+
+  project   = var.project_id
+  secret_id = local.pepper_secret
+  role      = each.value.role
+  member    = local.members[each.value.name]
+}
+
+# The builds.
+
+resource "google_storage_bucket_iam_member" "build_reads_source" {
+  bucket = google_storage_bucket.source.name
+  role   = "roles/storage.objectViewer"
+  member = local.members["build"]
+}
+
+# Cloud Functions copies the sources into a bucket of its own, which exists from the first function on.
+resource "google_project_iam_member" "build_reads_functions_copy" {
+  project = var.project_id
+  role    = "roles/storage.objectViewer"
+  member  = local.members["build"]
+
+  condition {
+    title       = "${var.prefix} functions sources only"
+    description = "The bucket in which Cloud Functions keeps the sources that it builds."
+    expression  = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${data.google_project.this.number}-${var.region}\")"
+  }
+}
+
+resource "google_artifact_registry_repository_iam_member" "build_writes_images" {
+  project    = var.project_id
+  location   = google_artifact_registry_repository.images.location
+  repository = google_artifact_registry_repository.images.repository_id
+  role       = "roles/artifactregistry.writer"
+  member     = local.members["build"]
+}
+
+# Log entries belong to the project: there is nothing smaller to grant this on.
+resource "google_project_iam_member" "build_logs" {
+  project = var.project_id
+  role    = "roles/logging.logWriter"
+  member  = local.members["build"]
+
+  depends_on = [google_project_service.api["cloudresourcemanager.googleapis.com"]]
+}
+
+# Who may call what.
+
+resource "google_cloud_run_v2_service_iam_member" "caller" {
+  for_each = merge(
+    merge([
+      for name, function in local.functions : {
+        for member in var.public_members : "${name} ${member}" => { name = name, member = member }
+      } if function.access == "public"
+    ]...),
+    { for member in var.poll_owners : "polls ${member}" => { name = "polls", member = member } },
+    { "persist scheduler" = { name = "persist", member = local.members["scheduler"] } },
+  )
+
+  project  = var.project_id
+  location = var.region
+  # Cloud Functions names the service as the function; on the function itself this role cannot be granted.
+  name   = google_cloudfunctions2_function.function[each.value.name].name
+  role   = "roles/run.invoker"
+  member = each.value.member
+
+  lifecycle {
+    # Any of them: an index can be no more than each.key here.
+    replace_triggered_by = [terraform_data.function_ids]
+  }
+}
+
+# Changes when a function is replaced, which drops the grants on its service.
+resource "terraform_data" "function_ids" {
+  input = { for name, function in google_cloudfunctions2_function.function : name => function.id }
+}
+
+resource "google_cloud_run_v2_job_iam_member" "scheduler" {
+  for_each = local.jobs
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloud_run_v2_job.job[each.key].name
+  role     = "roles/run.invoker"
+  member   = local.members["scheduler"]
+
+  lifecycle {
+    replace_triggered_by = [google_cloud_run_v2_job.job[each.key].id]
+  }
+}
+
+# A new grant takes a while to reach every corner of IAM, and a function whose secret or build is refused fails for good.
+resource "terraform_data" "access_settled" {
+  triggers_replace = sha256(jsonencode([local.grants, var.project_id, var.prefix, var.region, local.pepper_secret]))
+
+  provisioner "local-exec" {
+    command = "sleep ${var.access_settle_seconds}"
+  }
+
+  depends_on = [
+    google_artifact_registry_repository_iam_member.build_writes_images,
+    google_project_iam_member.build_logs,
+    google_project_iam_member.build_reads_functions_copy,
+    google_project_iam_member.databases,
+    google_pubsub_subscription_iam_member.pubsub_takes,
+    google_pubsub_subscription_iam_member.votes,
+    google_pubsub_topic_iam_member.dead_letters,
+    google_pubsub_topic_iam_member.pubsub_buries,
+    google_pubsub_topic_iam_member.votes,
+    google_secret_manager_secret_iam_member.pepper,
+    google_storage_bucket_iam_member.build_reads_source,
+  ]
+}

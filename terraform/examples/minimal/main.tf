@@ -1,0 +1,45 @@
+# All of Turnout with its defaults: `terraform apply -var project_id=my-project`.
+
+terraform {
+  required_version = ">= 1.9"
+
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = ">= 7.46, < 9.0"
+    }
+  }
+}
+
+variable "project_id" {
+  description = "The Google Cloud project to deploy to; it must have billing."
+  type        = string
+}
+
+variable "region" {
+  description = "Where everything lives."
+  type        = string
+  default     = "europe-west1"
+}
+
+provider "google" {
+  project = var.project_id
+  region  = var.region
+}
+
+module "turnout" {
+  source = "../.."
+
+  project_id = var.project_id
+  region     = var.region
+}
+
+output "endpoints" {
+  description = "What clients call."
+  value       = module.turnout.endpoints
+}
+
+output "commands" {
+  description = "Commands to try: `terraform output -raw commands`."
+  value       = module.turnout.commands
+}

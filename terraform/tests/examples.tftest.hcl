@@ -1,0 +1,81 @@
+# The examples are what a user copies: they must plan.
+
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+}
+
+run "minimal" {
+  command = plan
+
+  module {
+    source = "./examples/minimal"
+  }
+
+  variables {
+    project_id = "demo-project"
+  }
+}
+
+run "production" {
+  command = plan
+
+  module {
+    source = "./examples/production"
+  }
+
+  variables {
+    project_id   = "demo-project"
+    domain       = "vote.example.com"
+    poll_owners  = ["group:office@example.com"]
+    alert_emails = ["ada@example.com"]
+  }
+
+  assert {
+    condition     = toset(keys(local.served)) == toset(["vote", "results", "polls"])
+    error_message = "The load balancer serves all functions but persist."
+  }
+
+  assert {
+    condition = alltrue([
+      for name, policy in google_compute_security_policy.rate :
+      [for rule in policy.rule : rule.rate_limit_options[*].exceed_action if rule.action == "throttle"] == [tolist(["deny(429)"])]
+    ])
+    error_message = "Each function bounds how often one address may call it."
+  }
+
+  assert {
+    condition = toset(flatten([for rule in google_compute_url_map.turnout.path_matcher[0].path_rule : rule.paths])) == toset([
+      "/vote", "/vote/*", "/votes", "/votes/*", "/results", "/results/*", "/polls", "/polls/*",
+    ])
+    error_message = "The load balancer knows every path of the public functions and of polls."
+  }
+
+  assert {
+    condition     = google_compute_url_map.to_https.default_url_redirect[0].https_redirect
+    error_message = "Plain HTTP must be sent to HTTPS."
+  }
+}
+
+run "production_wants_a_name_not_an_address" {
+  command = plan
+
+  module {
+    source = "./examples/production"
+  }
+
+  variables {
+    project_id          = "demo-project"
+    domain              = "https://vote.example.com/"
+    poll_owners         = []
+    alert_emails        = []
+    requests_per_minute = { vote = 0 }
+  }
+
+  expect_failures = [
+    var.domain,
+    var.alert_emails,
+    var.requests_per_minute,
+  ]
+}

@@ -1,0 +1,145 @@
+"""The module as Terraform itself judges it: format, schema, its own tests, its examples, and two copies in one project."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.infrastructure.conftest import ROOT, Terraform
+from tests.infrastructure.deployed import Deployed
+
+EXAMPLES = sorted(path.name for path in (ROOT / "terraform" / "examples").iterdir() if path.is_dir())
+MODULE_TESTS = sorted(path.name for path in (ROOT / "terraform" / "tests").glob("*.tftest.hcl"))
+STAGES = ("intake", "queue", "drain", "counters", "record", "schedule", "build", "observe", "access")
+
+TWO_COPIES = """
+module "spring" {
+  source                = "../terraform"
+  project_id            = "demo-project"
+  prefix                = "spring"
+  gcloud                = "true"
+  access_settle_seconds = 0
+}
+
+module "autumn" {
+  source                = "../terraform"
+  project_id            = "demo-project"
+  prefix                = "autumn"
+  gcloud                = "true"
+  access_settle_seconds = 0
+}
+"""
+TWO_COPIES_TEST = """
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+}
+
+run "both" {
+  command = apply
+}
+"""
+#: What an API calls a resource, by type; None: it has no name of its own, or both copies share it on purpose.
+NAMES = {
+    "google_service_account": "account_id",
+    "google_storage_bucket_object": None,  # its bucket is the copy's
+    "google_artifact_registry_repository": "repository_id",
+    "google_secret_manager_secret": "secret_id",
+    "google_monitoring_alert_policy": "display_name",
+    "google_monitoring_dashboard": None,  # the service makes its id
+    "google_project_service": None,  # enabled once, never disabled
+    "google_firestore_field": None,  # its database is the copy's
+    "google_firestore_index": None,
+    "terraform_data": None,
+}
+
+
+def test_there_is_a_file_for_each_stage_of_the_flow() -> None:
+    files = {path.stem for path in (ROOT / "terraform").glob("*.tf")}
+    assert {*STAGES, "versions", "variables", "outputs"} <= files
+
+
+def test_every_file_has_terraforms_own_format(terraform: Terraform) -> None:
+    assert terraform.run("fmt", "-check", "-recursive", "-no-color") == ""
+
+
+def test_the_module_is_valid(terraform: Terraform) -> None:
+    assert "Success!" in terraform.run("validate", "-no-color")
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("file", MODULE_TESTS)
+def test_the_modules_own_tests_pass(terraform: Terraform, file: str) -> None:
+    out = terraform.run("test", "-no-color", f"-filter=tests/{file}")
+    assert re.search(r"Success! [1-9]\d* passed, 0 failed", out)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_is_valid(terraform: Terraform, example: str) -> None:
+    chdir = f"terraform/examples/{example}"
+    terraform.init(chdir)
+    assert "Success!" in terraform.run("validate", "-no-color", chdir=chdir)
+
+
+def test_every_variable_is_described_and_those_with_values_to_refuse_are_validated() -> None:
+    text = (ROOT / "terraform" / "variables.tf").read_text(encoding="utf-8")
+    blocks = re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)
+    assert blocks
+    for name, body in blocks:
+        assert re.search(r"^  description\s+= ", body, re.MULTILINE), name
+        kind = re.search(r"^  type\s+= (.*)$", body, re.MULTILINE)
+        assert kind, name
+        assert kind[1] == "bool" or "validation {" in body, name
+
+
+def test_every_validation_is_refused_by_a_test() -> None:
+    text = (ROOT / "terraform" / "variables.tf").read_text(encoding="utf-8")
+    validated = {
+        name
+        for name, body in re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)
+        if "validation {" in body
+    }
+    tests = "\n".join(
+        (ROOT / "terraform" / "tests" / name).read_text(encoding="utf-8") for name in MODULE_TESTS
+    )
+    refused = set(re.findall(r"expect_failures = \[\s*var\.(\w+)", tests))
+    assert validated <= refused
+
+
+def test_no_data_is_protected_by_a_literal() -> None:
+    """`prevent_destroy` takes no variable, and makes `terraform test` fail when it tears down."""
+    for path in (ROOT / "terraform").rglob("*.tf"):
+        assert "prevent_destroy" not in path.read_text(encoding="utf-8"), path
+
+
+def test_no_lock_file_is_committed() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "terraform"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.splitlines()
+    assert [path for path in listed if Path(path).name == ".terraform.lock.hcl" or "tfstate" in path] == []
+
+
+def test_two_copies_share_a_project(terraform: Terraform, tmp_path: Path) -> None:
+    root = terraform.folder / "copies"
+    root.mkdir(exist_ok=True)
+    (root / "main.tf").write_text(TWO_COPIES, encoding="utf-8")
+    test_file = tmp_path / "copies.tftest.hcl"
+    test_file.write_text(TWO_COPIES_TEST, encoding="utf-8")
+    terraform.init("copies")
+    deployed = terraform.apply_on_mocks(test_file, chdir="copies")["both"]
+    names = named(deployed)
+    assert len({address.partition(".google")[0] for address, _ in names}) == 2
+    seen = [name for _, name in names]
+    assert sorted(seen) == sorted(set(seen))
+
+
+def named(deployed: Deployed) -> list[tuple[str, tuple[str, str]]]:
+    """The address, the type and the name of everything that has a name in its project."""
+    found = []
+    for each in deployed.resources:
+        argument = NAMES.get(each.type, "name")
+        if argument is not None and "_iam_" not in each.type:
+            found.append((each.address, (each.type, each.values[argument])))
+    return found

@@ -1,0 +1,32 @@
+# What variables change.
+
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+}
+
+variables {
+  project_id  = "demo-project"
+  poll_owners = ["user:ada@example.com"]
+  # Nothing is built or waited for.
+  gcloud                = "true"
+  access_settle_seconds = 0
+}
+
+run "closed" {
+  command = apply
+
+  variables {
+    public_members = []
+    poll_owners    = []
+  }
+}
+
+run "destroyable" {
+  command = apply
+
+  variables {
+    allow_destroy_data = true
+  }
+}
