@@ -11,7 +11,7 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOT
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 from google.pubsub_v1.types import ExpirationPolicy, Topic
 
-from turnout.settings import Settings
+from turnout.settings import DEAD_LETTER_DAYS, Settings
 
 CALL_SECONDS_MAX = 20.0
 DAY_SECONDS = 86_400
@@ -23,9 +23,21 @@ async def create_resources(settings: Settings) -> None:
         publisher = PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel))
         subscriber = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
         await asyncio.gather(
-            _create(publisher, subscriber, settings, settings.topic, settings.subscription),
             _create(
-                publisher, subscriber, settings, settings.dead_letter_topic, settings.dead_letter_subscription
+                publisher,
+                subscriber,
+                settings,
+                settings.topic,
+                settings.subscription,
+                settings.message_retention_days,
+            ),
+            _create(
+                publisher,
+                subscriber,
+                settings,
+                settings.dead_letter_topic,
+                settings.dead_letter_subscription,
+                DEAD_LETTER_DAYS,
             ),
         )
 
@@ -36,6 +48,7 @@ async def _create(
     settings: Settings,
     topic: str,
     subscription: str,
+    retention_days: int,
 ) -> None:
     topic_path = f"projects/{settings.project}/topics/{topic}"
     await _unless_it_exists(publisher.create_topic(request=Topic(name=topic_path), timeout=CALL_SECONDS_MAX))
@@ -44,7 +57,7 @@ async def _create(
         name=f"projects/{settings.project}/subscriptions/{subscription}",
         topic=topic_path,
         ack_deadline_seconds=settings.ack_deadline_seconds,
-        message_retention_duration=Duration(seconds=settings.message_retention_days * DAY_SECONDS),
+        message_retention_duration=Duration(seconds=retention_days * DAY_SECONDS),
         expiration_policy=ExpirationPolicy(),
     )
     await _unless_it_exists(subscriber.create_subscription(request=wanted, timeout=CALL_SECONDS_MAX))

@@ -19,7 +19,10 @@ locals {
 
   # A message is out of sight while it is leased, and after that for as long as the retry back-off. Those who certify
   # must wait for both before an empty queue proves anything.
-  out_of_sight_seconds_max = var.ack_deadline_seconds + var.retry_backoff_max_seconds
+  hiding = {
+    TURNOUT_ACK_DEADLINE_SECONDS      = tostring(var.ack_deadline_seconds)
+    TURNOUT_RETRY_BACKOFF_MAX_SECONDS = tostring(var.retry_backoff_max_seconds)
+  }
 
   functions = {
     vote = {
@@ -53,10 +56,9 @@ locals {
       access  = "private"
       ingress = var.ingress
       paths   = ["/polls"]
-      settings = {
-        TURNOUT_DATASTORE_DATABASE   = google_firestore_database.record.name
-        TURNOUT_ACK_DEADLINE_SECONDS = tostring(local.out_of_sight_seconds_max)
-      }
+      settings = merge(local.hiding, {
+        TURNOUT_DATASTORE_DATABASE = google_firestore_database.record.name
+      })
       secrets = {}
       roles   = ["datastore.user:firestore", "datastore.user:datastore"]
       size    = { cpu = 1, memory_mib = 512, workers = 1, concurrency = 20, min_instances = 0, max_instances = 2, timeout_seconds = 120 }
@@ -67,10 +69,9 @@ locals {
       # Cloud Scheduler counts as internal.
       ingress = "ALLOW_INTERNAL_ONLY"
       paths   = ["/persist"]
-      settings = {
-        TURNOUT_DATASTORE_DATABASE   = google_firestore_database.record.name
-        TURNOUT_ACK_DEADLINE_SECONDS = tostring(local.out_of_sight_seconds_max)
-      }
+      settings = merge(local.hiding, {
+        TURNOUT_DATASTORE_DATABASE = google_firestore_database.record.name
+      })
       secrets = {}
       roles   = ["datastore.user:firestore", "datastore.user:datastore"]
       size    = { cpu = 1, memory_mib = 512, workers = 1, concurrency = 4, min_instances = 0, max_instances = 2, timeout_seconds = 300 }

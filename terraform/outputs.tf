@@ -44,15 +44,16 @@ output "commands" {
 output "environment" {
   description = "The environment in which `turnout drain`, `audit` and `dead-letters` work on this copy: `eval \"$(terraform output -raw environment)\"`."
   value = join("\n", [for name, value in {
-    GOOGLE_CLOUD_PROJECT             = var.project_id
-    TURNOUT_TOPIC                    = google_pubsub_topic.votes.name
-    TURNOUT_SUBSCRIPTION             = google_pubsub_subscription.votes.name
-    TURNOUT_DEAD_LETTER_TOPIC        = google_pubsub_topic.dead_letters.name
-    TURNOUT_DEAD_LETTER_SUBSCRIPTION = google_pubsub_subscription.dead_letters.name
-    TURNOUT_FIRESTORE_DATABASE       = google_firestore_database.counters.name
-    TURNOUT_DATASTORE_DATABASE       = google_firestore_database.record.name
-    TURNOUT_ACK_DEADLINE_SECONDS     = var.ack_deadline_seconds
-    TURNOUT_MESSAGE_RETENTION_DAYS   = var.message_retention_days
+    GOOGLE_CLOUD_PROJECT              = var.project_id
+    TURNOUT_TOPIC                     = google_pubsub_topic.votes.name
+    TURNOUT_SUBSCRIPTION              = google_pubsub_subscription.votes.name
+    TURNOUT_DEAD_LETTER_TOPIC         = google_pubsub_topic.dead_letters.name
+    TURNOUT_DEAD_LETTER_SUBSCRIPTION  = google_pubsub_subscription.dead_letters.name
+    TURNOUT_FIRESTORE_DATABASE        = google_firestore_database.counters.name
+    TURNOUT_DATASTORE_DATABASE        = google_firestore_database.record.name
+    TURNOUT_ACK_DEADLINE_SECONDS      = var.ack_deadline_seconds
+    TURNOUT_RETRY_BACKOFF_MAX_SECONDS = var.retry_backoff_max_seconds
+    TURNOUT_MESSAGE_RETENTION_DAYS    = var.message_retention_days
   } : "export ${name}=${value}"])
 }
 

@@ -140,7 +140,7 @@ variable "gcloud" {
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_./~+-]+$", var.gcloud))
-    error_message = "gcloud must be a name or a path without spaces, such as gcloud or /opt/google-cloud-sdk/bin/gcloud."
+    error_message = "gcloud must be a name or a path without spaces, such as gcloud or ~/google-cloud-sdk/bin/gcloud."
   }
 }
 

@@ -28,7 +28,7 @@ def settled_at(poll: Poll, settings: Settings) -> datetime:
 
 def relevant_since(poll: Poll, now: datetime, settings: Settings) -> datetime:
     """Drains that were last seen before this moment can hold no lease any more that matters to a closed poll."""
-    leases = timedelta(seconds=settings.lease_seconds_max + settings.ack_deadline_seconds)
+    leases = timedelta(seconds=settings.lease_seconds_max + settings.hidden_seconds_max)
     heartbeats = timedelta(seconds=(HEARTBEATS_MISSED_MAX + 1) * settings.heartbeat_seconds)
     return max(poll.closes_at, now - timedelta(hours=1)) - leases - heartbeats
 
@@ -47,7 +47,7 @@ def why_not_drained(poll: Poll, records: Iterable[DrainRecord], settings: Settin
 def _was_drained(poll: Poll, records: Iterable[DrainRecord], empty_at: datetime, settings: Settings) -> bool:
     leased_until = [settled_at(poll, settings)]
     leased_until += [_may_have_leased_until(record, empty_at, settings) for record in records]
-    return empty_at >= max(leased_until) + timedelta(seconds=settings.ack_deadline_seconds)
+    return empty_at >= max(leased_until) + timedelta(seconds=settings.hidden_seconds_max)
 
 
 def _may_have_leased_until(record: DrainRecord, empty_at: datetime, settings: Settings) -> datetime:

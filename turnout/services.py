@@ -55,15 +55,23 @@ FUNCTIONS = (
         name="polls",
         paths=("/polls",),
         access="private",
-        # Who certifies waits for leases to end: as long as the subscription hides a message.
-        settings=("TURNOUT_DATASTORE_DATABASE", "TURNOUT_ACK_DEADLINE_SECONDS"),
+        # Who certifies waits for as long as the subscription can hide a message.
+        settings=(
+            "TURNOUT_DATASTORE_DATABASE",
+            "TURNOUT_ACK_DEADLINE_SECONDS",
+            "TURNOUT_RETRY_BACKOFF_MAX_SECONDS",
+        ),
         roles=("datastore.user:firestore", "datastore.user:datastore"),
     ),
     Function(
         name="persist",
         paths=("/persist",),
         access="private",
-        settings=("TURNOUT_DATASTORE_DATABASE", "TURNOUT_ACK_DEADLINE_SECONDS"),
+        settings=(
+            "TURNOUT_DATASTORE_DATABASE",
+            "TURNOUT_ACK_DEADLINE_SECONDS",
+            "TURNOUT_RETRY_BACKOFF_MAX_SECONDS",
+        ),
         # Certification marks the poll.
         roles=("datastore.user:firestore", "datastore.user:datastore"),
         schedule="* * * * *",

@@ -12,6 +12,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from turnout.errors import SettingsInvalid
 
 PEPPER_BYTES_MIN = 16
+#: How long a dead letter waits for a person: the retention of its subscription.
+DEAD_LETTER_DAYS = 7
+#: Beyond the last moment at which a message can come.
+MARGIN_DAYS = 7
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -86,6 +90,8 @@ class Settings(BaseSettings):
     lease_messages_max: Annotated[int, Field(gt=0, le=1_000)] = 200
     #: The subscription's acknowledgement deadline.
     ack_deadline_seconds: Annotated[int, Field(ge=10, le=600)] = 60
+    #: The subscription's longest back-off before a message that was released, or whose lease ended, comes again.
+    retry_backoff_max_seconds: Annotated[float, Field(ge=0, le=600)] = 0.0
     #: The longest that a lane keeps extending one lease.
     lease_seconds_max: Seconds = 300.0
     #: Ledger entries in one commit; a bundle is never split, so one commit may hold a bundle more.
@@ -151,9 +157,17 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def hidden_seconds_max(self) -> float:
+        """How long a message that nobody extends is out of every drain's sight: its lease, and the back-off after it."""
+        return self.ack_deadline_seconds + self.retry_backoff_max_seconds
+
+    @property
     def ledger_margin_seconds(self) -> float:
-        """How much longer a ledger entry lives than its poll or its message: retention and a week."""
-        return (self.message_retention_days + 7) * 86_400.0
+        """How much longer a ledger entry lives than its poll or its message.
+
+        A message may wait in the queue, then among the dead letters, and once it is redriven in the queue again.
+        """
+        return (2 * self.message_retention_days + DEAD_LETTER_DAYS + MARGIN_DAYS) * 86_400.0
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> str:

@@ -43,7 +43,8 @@ run "defaults" {
   assert {
     condition = alltrue([
       for name in ["polls", "persist"] :
-      tonumber(local.functions[name].settings.TURNOUT_ACK_DEADLINE_SECONDS) == google_pubsub_subscription.votes.ack_deadline_seconds + tonumber(trimsuffix(google_pubsub_subscription.votes.retry_policy[0].maximum_backoff, "s"))
+      tonumber(local.functions[name].settings.TURNOUT_ACK_DEADLINE_SECONDS) == google_pubsub_subscription.votes.ack_deadline_seconds &&
+      "${local.functions[name].settings.TURNOUT_RETRY_BACKOFF_MAX_SECONDS}s" == google_pubsub_subscription.votes.retry_policy[0].maximum_backoff
     ])
     error_message = "Those who certify must wait for a lease and for the retry back-off: until then an empty queue proves nothing."
   }

@@ -13,7 +13,16 @@ from tests.infrastructure.deployed import Deployed
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 SOURCES = ("functions", "jobs", "turnout", "terraform")
-SECONDS_MAX = 170
+#: One command of terraform, and one test with its fixtures: slow where the provider's schema is read each time.
+SECONDS_MAX = 400
+TEST_SECONDS_MAX = 900
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Allows the tests of this folder more time than others."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS_MAX))
 
 
 class Terraform:

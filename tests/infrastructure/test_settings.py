@@ -78,6 +78,17 @@ def test_a_lease_outlives_the_worst_commit(deployed: Deployed, monkeypatch: pyte
     assert subscription["message_retention_duration"] == f"{settings.message_retention_days * 86_400}s"
 
 
+def test_the_ledger_outlives_what_was_dead_lettered_and_redriven(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(deployed, "drain", monkeypatch)
+    queue, dead_letters = (
+        int(deployed.one("google_pubsub_subscription", name)["message_retention_duration"].removesuffix("s"))
+        for name in ("votes", "dead_letters")
+    )
+    assert settings.ledger_margin_seconds >= queue + dead_letters + queue + 86_400
+
+
 @pytest.mark.parametrize("service", ["polls", "persist"])
 def test_who_certifies_waits_until_no_message_can_be_hidden(
     deployed: Deployed, service: str, monkeypatch: pytest.MonkeyPatch
@@ -86,7 +97,7 @@ def test_who_certifies_waits_until_no_message_can_be_hidden(
     subscription = deployed.one("google_pubsub_subscription", "votes")
     (retry,) = subscription["retry_policy"]
     hidden_seconds = subscription["ack_deadline_seconds"] + int(retry["maximum_backoff"].removesuffix("s"))
-    assert settings.ack_deadline_seconds >= hidden_seconds
+    assert settings.hidden_seconds_max >= hidden_seconds
 
 
 def test_the_drain_ends_before_its_task_is_ended(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,7 +160,6 @@ def vote_url(settings: Settings, unpacked: Path, environment_folder: Path, tmp_p
         run_apart(stop_all([process]))
 
 
-@pytest.mark.timeout(INSTALL_SECONDS_MAX + 120)
 async def test_a_vote_is_served_and_counted_by_what_is_in_the_zip(
     settings: Settings, unpacked: Path, environment_folder: Path, vote_url: str, poll: Poll
 ) -> None:
@@ -182,7 +181,6 @@ async def test_a_vote_is_served_and_counted_by_what_is_in_the_zip(
         assert (await wiring.counters().tally(poll)).counts == (1, 0)
 
 
-@pytest.mark.timeout(INSTALL_SECONDS_MAX + 120)
 def test_every_target_and_every_job_is_found_in_the_zip(unpacked: Path, environment_folder: Path) -> None:
     program = (
         "import functions.main, jobs.drain, jobs.audit, turnout\n"

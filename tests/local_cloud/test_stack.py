@@ -173,7 +173,7 @@ async def test_a_reset_empties_the_queue_and_leaves_it_usable(cloud: LocalCloud)
         subscriber = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
         subscription = await subscriber.get_subscription(subscription=path, timeout=10)
     assert subscription.ack_deadline_seconds == settings.ack_deadline_seconds
-    assert settings.lanes == 3
+    assert settings.bundle_votes_max == 300
 
 
 async def test_another_terminal_finds_the_running_cloud(cloud: LocalCloud) -> None:

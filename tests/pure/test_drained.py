@@ -59,3 +59,13 @@ LONG_EMPTY = drain("a", 0, 100, empty=99, ended=100)
 )
 def test_a_queue_is_drained_when_nobody_can_hold_a_lease(records: list[DrainRecord], drained: bool) -> None:  # noqa: FBT001
     assert (why_not_drained(POLL, records, SETTINGS) == "") is drained
+
+
+def test_a_back_off_before_redelivery_hides_messages_for_as_much_longer() -> None:
+    backing_off = make_settings(
+        ack_deadline_seconds=60, heartbeat_seconds=5.0, retry_backoff_max_seconds=60.0
+    )
+    seen_empty = drain("a", 0, 119, empty=119, ended=119)
+    assert why_not_drained(POLL, [seen_empty], SETTINGS) == ""
+    assert why_not_drained(POLL, [seen_empty], backing_off) != ""
+    assert why_not_drained(POLL, [drain("a", 0, 121, empty=121, ended=121)], backing_off) == ""
