@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from emulators.run import Execution
 from emulators.stack import LocalCloud
 from turnout.gcp.wiring import Wiring
 from turnout.poll import OnePer, Poll
@@ -13,6 +14,7 @@ from turnout.tally import Tally
 
 CHOICES = ("Ada", "Grace", "Katherine", "Radia")
 SHARDS = 32
+IDLE_SECONDS = 1.0
 
 
 class Inexact(Exception):
@@ -60,7 +62,16 @@ class DrainRun(msgspec.Struct, frozen=True, kw_only=True):
 
 async def drain(cloud: LocalCloud, tasks: int = 1) -> DrainRun:
     """Runs the drain job until the queue is idle."""
-    execution = cloud.start_job("drain", tasks=tasks, settings={"TURNOUT_IDLE_SECONDS": "2"})
+    return await ended(start_drain(cloud, tasks))
+
+
+def start_drain(cloud: LocalCloud, tasks: int = 1, *, idle_seconds: float = IDLE_SECONDS) -> Execution:
+    """Starts the drain job; it ends when the queue has been idle for so long."""
+    return cloud.start_job("drain", tasks=tasks, settings={"TURNOUT_IDLE_SECONDS": f"{idle_seconds:g}"})
+
+
+async def ended(execution: Execution) -> DrainRun:
+    """What a drain execution says at its end."""
     await execution.wait()
     execution.raise_if_failed()
     ends = [_end(log) for log in execution.logs]

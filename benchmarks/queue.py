@@ -4,7 +4,8 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from turnout.bundle import Bundle
 from turnout.gcp.wiring import new_id
@@ -14,12 +15,33 @@ from turnout.vote import KEY_BYTES
 
 BUNDLES_PER_PUBLISH = 100
 PUBLISH_SECONDS = 20.0
+SPREADS_MAX = 1_000
+
+
+def make_bundles(polls: Sequence[Poll], *, votes: int, bundles: int) -> Iterator[Bundle]:
+    """Bundles of so many votes each, the polls in turn; each vote with a key of its own if the poll wants one.
+
+    The votes are spread over the poll's choices by chance; large numbers of bundles share a thousand such spreads.
+    """
+    spreads: dict[int, list[list[int]]] = {}
+    for number in range(bundles):
+        poll = polls[number % len(polls)]
+        choices = len(poll.choices)
+        if choices not in spreads:
+            spreads[choices] = [
+                random.choices(range(choices), k=votes) for _ in range(min(bundles, SPREADS_MAX))
+            ]
+        of_poll = spreads[choices]
+        yield _bundle(poll, of_poll[number % len(of_poll)])
 
 
 def make_bundle(poll: Poll, votes: int) -> Bundle:
-    """A bundle of votes that are spread over the poll's choices; each with a key of its own if the poll wants one."""
+    """One such bundle."""
+    return next(make_bundles([poll], votes=votes, bundles=1))
+
+
+def _bundle(poll: Poll, picks: Sequence[int]) -> Bundle:
     accepted_at_ms = int(time.time() * 1000)
-    picks = random.choices(range(len(poll.choices)), k=votes)
     if poll.one_per is OnePer.NONE:
         return Bundle(new_id(), poll.id, accepted_at_ms, dict(Counter(picks)))
     keyed = tuple((secrets.token_bytes(KEY_BYTES), choice) for choice in picks)
@@ -35,6 +57,6 @@ async def fill(
     per_publish: int = BUNDLES_PER_PUBLISH,
 ) -> None:
     """Publishes bundles of so many votes each, the polls in turn."""
-    made = [make_bundle(polls[number % len(polls)], votes) for number in range(bundles)]
-    for start in range(0, bundles, per_publish):
-        await publisher.publish(made[start : start + per_publish], timeout_seconds=PUBLISH_SECONDS)
+    made = make_bundles(polls, votes=votes, bundles=bundles)
+    while batch := list(islice(made, per_publish)):
+        await publisher.publish(batch, timeout_seconds=PUBLISH_SECONDS)

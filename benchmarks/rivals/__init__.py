@@ -1,0 +1,1 @@
+"""What others do with the same POST: small programs, each served as its documentation recommends for production."""
