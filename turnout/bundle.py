@@ -79,14 +79,14 @@ def _fault(bundle: Bundle) -> str:
         return "its id is not 32 hex digits"
     if not POLL_ID.fullmatch(bundle.poll):
         return "its poll's id is malformed"
-    if any(votes < 1 for votes in bundle.counts.values()):
+    if min(bundle.counts.values(), default=1) < 1:
         return "a count is below 1"
-    choices = [*bundle.counts, *(choice for _, choice in bundle.keyed)]
+    choices = [*bundle.counts, *[choice for _, choice in bundle.keyed]]
     if not choices or min(choices) < 0 or max(choices) >= CHOICES_MAX:
         return "it has no votes or an impossible choice"
     if bundle.votes > BUNDLE_VOTES_MAX:
         return f"it has over {BUNDLE_VOTES_MAX:,} votes"
-    if any(len(key) != KEY_BYTES for key, _ in bundle.keyed):
+    if {len(key) for key, _ in bundle.keyed} - {KEY_BYTES}:
         return f"a key has not {KEY_BYTES} bytes"
     return ""
 

@@ -1,6 +1,6 @@
 """Folding: many bundles become one posting, which is counted in one commit."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -101,11 +101,11 @@ def fold(
     return Posting(tuple(entries), tuple(keys), tuple(deltas.values()))
 
 
-def batches(leased: Sequence[Leased], entries_max: int) -> Iterator[list[Leased]]:
-    """Cuts a lease into batches of at most `entries_max` ledger entries each, never within a bundle."""
+async def batches(leased: AsyncIterable[Leased], entries_max: int) -> AsyncGenerator[list[Leased], None]:
+    """Cuts a lease into batches of at most `entries_max` ledger entries each, never within a bundle; reads no further."""
     batch: list[Leased] = []
     entries = 0
-    for each in leased:
+    async for each in leased:
         needs = 1 + len(each.bundle.keyed)
         if batch and entries + needs > entries_max:
             yield batch

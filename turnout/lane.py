@@ -5,7 +5,8 @@ ledger stops what was counted.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import timedelta
 
 import msgspec
@@ -72,29 +73,36 @@ class Lane:
         """Counts leased messages and acknowledges them; `ServiceUnavailable`: the rest is still held."""
         self._progress.messages += len(messages)
         accounts: dict[str, Account] = {}
-        leased = await self._read(messages, accounts)
-        for batch in batches(leased, self._settings.commit_entries_max):
-            posting = await self._count([each.bundle for each in batch], accounts)
-            # Acknowledge last: a crash before this line redelivers the votes, and the ledger stops them.
-            await self._holdings.acknowledge([each.receipt for each in batch])
-            self._progress.bundles += len(posting.bundles)
-            self._progress.votes += posting.votes
-            self._progress.duplicates += posting.duplicates
+        # Read as they are needed: votes take ten times the memory of their message.
+        async with (
+            aclosing(self._read(messages, accounts)) as leased,
+            aclosing(batches(leased, self._settings.commit_entries_max)) as cut,
+        ):
+            async for batch in cut:
+                posting = await self._count([each.bundle for each in batch], accounts)
+                # Acknowledge last: a crash before this line redelivers the votes, and the ledger stops them.
+                await self._holdings.acknowledge([each.receipt for each in batch])
+                self._progress.bundles += len(posting.bundles)
+                self._progress.votes += posting.votes
+                self._progress.duplicates += posting.duplicates
 
-    async def _read(self, messages: Sequence[Message], accounts: dict[str, Account]) -> list[Leased]:
+    async def _read(
+        self, messages: Sequence[Message], accounts: dict[str, Account]
+    ) -> AsyncGenerator[Leased, None]:
         """The bundles of the messages; what cannot be read is buried with its reason. Fills in the polls' accounts."""
-        leased = []
+        polls: dict[str, Poll] = {}
         for message in messages:
             try:
                 bundle = decode(message.data)
-                poll = await self._polls.get(bundle.poll)
+                poll = polls.get(bundle.poll)
+                if poll is None:
+                    poll = polls[bundle.poll] = await self._polls.get(bundle.poll)
+                    accounts[poll.id] = self._account(poll)
                 _check_choices(bundle, poll)
             except (BundleUnreadable, PollUnknown) as fault:
                 await self._bury(message, str(fault))
             else:
-                accounts.setdefault(poll.id, self._account(poll))
-                leased.append(Leased(message.receipt, bundle))
-        return leased
+                yield Leased(message.receipt, bundle)
 
     async def _bury(self, message: Message, reason: str) -> None:
         # Bury first: a crash between the two buries it twice, which loses nothing.
@@ -152,6 +160,6 @@ class Lane:
 
 
 def _check_choices(bundle: Bundle, poll: Poll) -> None:
-    highest = max((*bundle.counts, *(choice for _, choice in bundle.keyed)))
+    highest = max((*bundle.counts, *[choice for _, choice in bundle.keyed]))
     if highest >= len(poll.choices):
         raise BundleUnreadable(f"Poll {poll.id} has no choice with index {highest}.")

@@ -1,12 +1,13 @@
 """What the pure tests make: polls, bundles, and strategies for them."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 
 from turnout.bundle import Bundle
-from turnout.fold import Account
+from turnout.fold import Account, Leased, batches
 from turnout.poll import Poll
 from turnout.settings import Settings
 
@@ -61,3 +62,13 @@ bundles = st.builds(
     keys=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2)), max_size=6),
 )
 distinct_bundles = st.lists(bundles, max_size=12, unique_by=lambda bundle: bundle.id)
+
+
+async def cut_into_batches(leased: list[Leased], entries_max: int) -> list[list[Leased]]:
+    """A lease's batches, all of them."""
+
+    async def one_by_one() -> AsyncIterator[Leased]:
+        for each in leased:
+            yield each
+
+    return [batch async for batch in batches(one_by_one(), entries_max)]

@@ -1,9 +1,12 @@
 """Folding: whatever comes in whatever order, each bundle and each key counts once."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pure.making import ACCOUNTS, bundles, distinct_bundles, hex_id, key_of
+from tests.pure.making import ACCOUNTS, bundles, cut_into_batches, distinct_bundles, hex_id, key_of
 from turnout.bundle import Bundle
 from turnout.fold import Leased, Posting, batches, fold
 
@@ -79,12 +82,25 @@ def test_no_entry_joins_a_key_to_a_choice_or_a_bundle() -> None:
     assert "choice" not in " ".join(posting.bundles[0].__struct_fields__)
 
 
+async def test_a_batch_is_cut_before_more_is_read_than_the_next_bundle() -> None:
+    read: list[Leased] = []
+
+    async def leased() -> AsyncIterator[Leased]:
+        for index in range(10):
+            read.append(Leased(str(index), Bundle(hex_id(index), "finals", 0, {0: 1})))
+            yield read[-1]
+
+    async with aclosing(batches(leased(), 3)) as cut:
+        assert [each.receipt for each in await anext(cut)] == ["0", "1", "2"]
+        assert len(read) == 4
+
+
 @given(st.lists(bundles, max_size=20), st.integers(1, 12))
-def test_batches_lose_nothing_split_no_bundle_and_keep_their_bound(
+async def test_batches_lose_nothing_split_no_bundle_and_keep_their_bound(
     given_bundles: list[Bundle], entries_max: int
 ) -> None:
     leased = [Leased(str(index), bundle) for index, bundle in enumerate(given_bundles)]
-    cut = list(batches(leased, entries_max))
+    cut = await cut_into_batches(leased, entries_max)
     assert [each for batch in cut for each in batch] == leased
     for batch in cut:
         entries = sum(1 + len(each.bundle.keyed) for each in batch)

