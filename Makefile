@@ -46,7 +46,8 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	fi
 	@echo "Installing what requirements-dev.txt locks into $(VENV) (once; a minute or two) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@# A warning about editable installations says nothing that a user could mend.
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 # In an environment of its own: it pins old versions of much that Turnout uses.
