@@ -19,9 +19,9 @@ from emulators.processes import LOOPBACK, Process, free_port, stop_all, until_re
 from tests.conftest import run_apart
 from tests.infrastructure.conftest import ROOT, Terraform, copy_sources, terraform_program
 from tests.infrastructure.deployed import Deployed
-from turnout.gcp.wiring import Wiring
+from turnout.gcp.votes.settings import Settings
+from turnout.gcp.votes.wiring import Wiring
 from turnout.votes.poll import OnePer, Poll
-from turnout.votes.settings import Settings
 
 INSTALL_SECONDS_MAX = 500
 READY_SECONDS_MAX = 60.0
