@@ -3,12 +3,13 @@
 import asyncio
 
 from tests.contracts.services import Services, a_bundle, lease_all
+from tests.deadlines import WAIT_SECONDS_MAX
 from turnout.bundle import decode
 
 
 async def test_what_is_published_is_leased_byte_for_byte(services: Services) -> None:
     bundles = [a_bundle(number) for number in range(20)]
-    await services.publisher.publish(bundles, timeout_seconds=5)
+    await services.publisher.publish(bundles, timeout_seconds=WAIT_SECONDS_MAX)
 
     leased = await lease_all(services.queue, 20)
 
@@ -29,7 +30,7 @@ async def test_a_lease_of_an_empty_queue_comes_back_empty_in_time(services: Serv
 
 
 async def test_a_lease_takes_no_more_than_asked_for(services: Services) -> None:
-    await services.publisher.publish([a_bundle(number) for number in range(5)], timeout_seconds=5)
+    await services.publisher.publish([a_bundle(number) for number in range(5)], timeout_seconds=WAIT_SECONDS_MAX)
 
     assert 1 <= len(await services.queue.lease(2, wait_seconds=5)) <= 2
 
@@ -37,7 +38,7 @@ async def test_a_lease_takes_no_more_than_asked_for(services: Services) -> None:
 async def test_a_lease_that_waits_gets_what_is_published_meanwhile(services: Services) -> None:
     waiting = asyncio.create_task(services.queue.lease(10, wait_seconds=10))
     await asyncio.sleep(0.2)
-    await services.publisher.publish([a_bundle(1)], timeout_seconds=5)
+    await services.publisher.publish([a_bundle(1)], timeout_seconds=WAIT_SECONDS_MAX)
 
     leased = await waiting
 
@@ -45,14 +46,14 @@ async def test_a_lease_that_waits_gets_what_is_published_meanwhile(services: Ser
 
 
 async def test_a_leased_message_is_not_leased_again(services: Services) -> None:
-    await services.publisher.publish([a_bundle(1)], timeout_seconds=5)
+    await services.publisher.publish([a_bundle(1)], timeout_seconds=WAIT_SECONDS_MAX)
     await lease_all(services.queue, 1)
 
     assert await services.queue.lease(10, wait_seconds=1.5) == []
 
 
 async def test_an_acknowledged_message_never_comes_back(services: Services) -> None:
-    await services.publisher.publish([a_bundle(1), a_bundle(2)], timeout_seconds=5)
+    await services.publisher.publish([a_bundle(1), a_bundle(2)], timeout_seconds=WAIT_SECONDS_MAX)
     first, second = await lease_all(services.queue, 2)
     await services.queue.acknowledge([first.receipt])
     await services.queue.release([first.receipt, second.receipt])
@@ -64,7 +65,7 @@ async def test_an_acknowledged_message_never_comes_back(services: Services) -> N
 
 
 async def test_a_released_message_is_leased_at_once_under_another_receipt(services: Services) -> None:
-    await services.publisher.publish([a_bundle(1)], timeout_seconds=5)
+    await services.publisher.publish([a_bundle(1)], timeout_seconds=WAIT_SECONDS_MAX)
     (first,) = await lease_all(services.queue, 1)
 
     await services.queue.release([first.receipt])
@@ -75,7 +76,7 @@ async def test_a_released_message_is_leased_at_once_under_another_receipt(servic
 
 
 async def test_a_message_whose_lease_ends_comes_back(services: Services) -> None:
-    await services.publisher.publish([a_bundle(1)], timeout_seconds=5)
+    await services.publisher.publish([a_bundle(1)], timeout_seconds=WAIT_SECONDS_MAX)
     (first,) = await lease_all(services.queue, 1)
     # One second is the shortest lease that both know.
     await services.queue.extend([first.receipt], 1)
@@ -87,7 +88,7 @@ async def test_a_message_whose_lease_ends_comes_back(services: Services) -> None
 
 
 async def test_an_extended_lease_outlives_its_first_deadline(services: Services) -> None:
-    await services.publisher.publish([a_bundle(1)], timeout_seconds=5)
+    await services.publisher.publish([a_bundle(1)], timeout_seconds=WAIT_SECONDS_MAX)
     (first,) = await lease_all(services.queue, 1)
     await services.queue.extend([first.receipt], 1)
     await services.queue.extend([first.receipt], 60)
@@ -98,7 +99,7 @@ async def test_an_extended_lease_outlives_its_first_deadline(services: Services)
 
 
 async def test_an_ended_lease_is_acknowledged_extended_and_released_without_fault(services: Services) -> None:
-    await services.publisher.publish([a_bundle(1)], timeout_seconds=5)
+    await services.publisher.publish([a_bundle(1)], timeout_seconds=WAIT_SECONDS_MAX)
     (first,) = await lease_all(services.queue, 1)
     await services.queue.acknowledge([first.receipt])
 
@@ -111,7 +112,7 @@ async def test_an_ended_lease_is_acknowledged_extended_and_released_without_faul
 
 async def test_bundles_published_twice_come_as_two_messages(services: Services) -> None:
     for _ in range(2):
-        await services.publisher.publish([a_bundle(1)], timeout_seconds=5)
+        await services.publisher.publish([a_bundle(1)], timeout_seconds=WAIT_SECONDS_MAX)
 
     leased = await lease_all(services.queue, 2)
 
@@ -120,7 +121,7 @@ async def test_bundles_published_twice_come_as_two_messages(services: Services) 
 
 
 async def test_a_buried_message_keeps_its_data_and_tells_the_reason(services: Services) -> None:
-    await services.publisher.publish([a_bundle(1)], timeout_seconds=5)
+    await services.publisher.publish([a_bundle(1)], timeout_seconds=WAIT_SECONDS_MAX)
     (message,) = await lease_all(services.queue, 1)
 
     await services.dead_letters.bury(message, "Poll finals does not exist: „weg“ 🏆.")
@@ -132,7 +133,7 @@ async def test_a_buried_message_keeps_its_data_and_tells_the_reason(services: Se
 
 
 async def test_an_endless_reason_does_not_stop_a_burial(services: Services) -> None:
-    await services.publisher.publish([a_bundle(1)], timeout_seconds=5)
+    await services.publisher.publish([a_bundle(1)], timeout_seconds=WAIT_SECONDS_MAX)
     (message,) = await lease_all(services.queue, 1)
 
     await services.dead_letters.bury(message, "größer " * 1_000)

@@ -22,8 +22,9 @@ from emulators.google import GoogleEmulators
 from emulators.processes import POLL_SECONDS, Process, free_port, stop_all
 from emulators.resources import create_resources
 from emulators.run import Execution, job_named, start_function, until_function_ready
-from tests.faults.proxy import WAIT_SECONDS_MAX, Call, Proxy
-from tests.faults.running import EXIT_SECONDS_MAX, LOOK_SECONDS, Function, Job
+from tests.deadlines import WAIT_SECONDS_MAX
+from tests.faults.proxy import Call, Proxy
+from tests.faults.running import LOOK_SECONDS, Function, Job
 from turnout.bundle import Bundle
 from turnout.dead_letters import DeadLetterOffice
 from turnout.drain import Drain
@@ -135,7 +136,7 @@ class World:
 
     async def publish(self, bundles: Sequence[Bundle]) -> None:
         """Publishes bundles in one request, past the proxy."""
-        await self.wiring.publisher().publish(bundles, timeout_seconds=10.0)
+        await self.wiring.publisher().publish(bundles, timeout_seconds=WAIT_SECONDS_MAX)
 
     async def publish_votes(self) -> tuple[Poll, Promise]:
         """A poll and three bundles of its votes: without keys, with keys, and with a key that has voted."""
@@ -191,7 +192,7 @@ class World:
         pubsub, firestore = proxies or (self.pubsub, self.firestore)
         async with self._starting:
             job = self._drain_process(pubsub, firestore, settings)
-            async with asyncio.timeout(EXIT_SECONDS_MAX):
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
                 while job.running and not any(  # noqa: ASYNC110  # a process tells nobody of its end
                     call.applied for call in firestore.seen("Commit", job.name)
                 ):
@@ -219,13 +220,13 @@ class World:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, force_close=True),
-                timeout=aiohttp.ClientTimeout(total=60),
+                timeout=aiohttp.ClientTimeout(total=WAIT_SECONDS_MAX),
             )
         return Function(process, port, self._session)
 
     async def until_refused(self, function: Function) -> None:
         """Waits until a function takes no new connection."""
-        async with asyncio.timeout(EXIT_SECONDS_MAX):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             while await function.listens():  # noqa: ASYNC110  # a process tells nobody
                 await asyncio.sleep(LOOK_SECONDS)
 

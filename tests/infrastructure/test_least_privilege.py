@@ -9,6 +9,7 @@ import pytest
 
 from emulators.resources import create_resources
 from tests.conftest import SettingsMaker
+from tests.deadlines import WAIT_SECONDS_MAX
 from turnout.ballot import Ballot
 from turnout.bundle import Bundle
 from turnout.gcp.wiring import Wiring, new_id, now
@@ -116,7 +117,7 @@ async def count(wiring: RecordingWiring, _: pytest.MonkeyPatch) -> None:
         await another.redrive().put(b"no bundle", {})
         # The same bundle twice: the second one stops at the ledger, which is read for it.
         for _time in range(2):
-            await another.publisher().publish([bundle], timeout_seconds=10)
+            await another.publisher().publish([bundle], timeout_seconds=WAIT_SECONDS_MAX)
             await wiring.drain().run()
 
 

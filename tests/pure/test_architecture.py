@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.deadlines import COMMAND_SECONDS_MAX
+
 ROOT = Path(__file__).parents[2]
 CLIENTS = ("google", "grpc")
 IDENTITY = ("google.auth", "google.oauth2")
@@ -101,7 +103,7 @@ assert threading.active_count() == 1, threading.enumerate()
         env={"PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=COMMAND_SECONDS_MAX,
         check=False,
     )
     assert done.returncode == 0, done.stderr
