@@ -18,7 +18,7 @@ from emulators.resources import create_resources
 from emulators.stack import LocalCloud
 from tests import leftovers, needs, workers
 from tests.deadlines import TEST_SECONDS_MAX
-from turnout.settings import Settings
+from turnout.votes.settings import Settings
 
 T = TypeVar("T")
 

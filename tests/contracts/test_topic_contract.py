@@ -4,7 +4,7 @@ import asyncio
 
 from tests.contracts.services import Services, a_bundle, lease_all
 from tests.deadlines import WAIT_SECONDS_MAX
-from turnout.bundle import decode
+from turnout.votes.bundle import decode
 
 
 async def test_what_is_published_is_leased_byte_for_byte(services: Services) -> None:
@@ -30,7 +30,9 @@ async def test_a_lease_of_an_empty_queue_comes_back_empty_in_time(services: Serv
 
 
 async def test_a_lease_takes_no_more_than_asked_for(services: Services) -> None:
-    await services.publisher.publish([a_bundle(number) for number in range(5)], timeout_seconds=WAIT_SECONDS_MAX)
+    await services.publisher.publish(
+        [a_bundle(number) for number in range(5)], timeout_seconds=WAIT_SECONDS_MAX
+    )
 
     assert 1 <= len(await services.queue.lease(2, wait_seconds=5)) <= 2
 

@@ -16,7 +16,7 @@ from emulators.stack import LocalCloud
 from tests.conftest import run_apart, unavailable
 from tests.needs import need
 from turnout.gcp.wiring import Wiring
-from turnout.poll import OnePer
+from turnout.votes.poll import OnePer
 
 CONNECTIONS = 8
 

@@ -25,7 +25,7 @@ from emulators.stack import LocalCloud
 from tests.conftest import run_apart, unavailable
 from tests.deadlines import WAIT_SECONDS_MAX
 from tests.local_cloud.helpers import alive, eventually
-from turnout.services import FUNCTIONS
+from turnout.deployment import FUNCTIONS
 
 MAIN = """
 import os

@@ -18,7 +18,8 @@ TESTS = ROOT / "tests"
 THIS = Path(__file__).relative_to(ROOT)
 #: A wait that ends at a figure of its own.
 LITERAL_WAIT = re.compile(
-    r"\b(?:timeout|wait|wait_for|timeout_seconds|seconds_max)[=(](?:[\w.()]+, )?(\d[\d_.]*)\)", re.ASCII
+    r"(?<![\w])(?:timeout|wait|wait_for|timeout_seconds|seconds_max)[=(](?:[\w.()]+, )?(\d[\d_.]*)\)",
+    re.ASCII,
 )
 #: Shorter ones end on purpose, and a test says what has not happened by then.
 WAIT_ON_PURPOSE_SECONDS_MAX = 1.0
