@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.contracts.services import Services, lease_all
+from tests.deadlines import WAIT_SECONDS_MAX
 from turnout.queue.dead_letters import DeadLetterOffice, DeadLetterTopic
 from turnout.queue.message import PUBLISH_BYTES_MAX, PUBLISH_MESSAGES_MAX, Outgoing
 
@@ -17,7 +18,7 @@ async def test_what_is_published_is_leased_byte_for_byte(services: Services) -> 
     messages = [
         Outgoing(bytes(range(number)), {"number": str(number), "größe": "„ü“ 🏆"}) for number in range(20)
     ]
-    await services.topic.publish(messages, timeout_seconds=5)
+    await services.topic.publish(messages, timeout_seconds=WAIT_SECONDS_MAX)
 
     leased = await lease_all(services.subscription, 20)
 
@@ -38,7 +39,7 @@ async def test_a_lease_of_an_empty_queue_comes_back_empty_in_time(services: Serv
 
 
 async def test_a_lease_takes_no_more_than_asked_for(services: Services) -> None:
-    await services.topic.publish([a_message(number) for number in range(5)], timeout_seconds=5)
+    await services.topic.publish([a_message(number) for number in range(5)], timeout_seconds=WAIT_SECONDS_MAX)
 
     assert 1 <= len(await services.subscription.lease(2, wait_seconds=5)) <= 2
 
@@ -46,7 +47,7 @@ async def test_a_lease_takes_no_more_than_asked_for(services: Services) -> None:
 async def test_a_lease_that_waits_gets_what_is_published_meanwhile(services: Services) -> None:
     waiting = asyncio.create_task(services.subscription.lease(10, wait_seconds=10))
     await asyncio.sleep(0.2)
-    await services.topic.publish([a_message(1)], timeout_seconds=5)
+    await services.topic.publish([a_message(1)], timeout_seconds=WAIT_SECONDS_MAX)
 
     leased = await waiting
 
@@ -54,14 +55,14 @@ async def test_a_lease_that_waits_gets_what_is_published_meanwhile(services: Ser
 
 
 async def test_a_leased_message_is_not_leased_again(services: Services) -> None:
-    await services.topic.publish([a_message(1)], timeout_seconds=5)
+    await services.topic.publish([a_message(1)], timeout_seconds=WAIT_SECONDS_MAX)
     await lease_all(services.subscription, 1)
 
     assert await services.subscription.lease(10, wait_seconds=1.5) == []
 
 
 async def test_an_acknowledged_message_never_comes_back(services: Services) -> None:
-    await services.topic.publish([a_message(1), a_message(2)], timeout_seconds=5)
+    await services.topic.publish([a_message(1), a_message(2)], timeout_seconds=WAIT_SECONDS_MAX)
     first, second = await lease_all(services.subscription, 2)
     await services.subscription.acknowledge([first.ack_id])
     await services.subscription.release([first.ack_id, second.ack_id])
@@ -73,7 +74,7 @@ async def test_an_acknowledged_message_never_comes_back(services: Services) -> N
 
 
 async def test_a_released_message_is_leased_at_once_under_another_ack_id(services: Services) -> None:
-    await services.topic.publish([a_message(1)], timeout_seconds=5)
+    await services.topic.publish([a_message(1)], timeout_seconds=WAIT_SECONDS_MAX)
     (first,) = await lease_all(services.subscription, 1)
 
     await services.subscription.release([first.ack_id])
@@ -84,7 +85,7 @@ async def test_a_released_message_is_leased_at_once_under_another_ack_id(service
 
 
 async def test_a_message_whose_lease_ends_comes_back(services: Services) -> None:
-    await services.topic.publish([a_message(1)], timeout_seconds=5)
+    await services.topic.publish([a_message(1)], timeout_seconds=WAIT_SECONDS_MAX)
     (first,) = await lease_all(services.subscription, 1)
     # One second is the shortest lease that both know.
     await services.subscription.extend([first.ack_id], 1)
@@ -96,7 +97,7 @@ async def test_a_message_whose_lease_ends_comes_back(services: Services) -> None
 
 
 async def test_an_extended_lease_outlives_its_first_deadline(services: Services) -> None:
-    await services.topic.publish([a_message(1)], timeout_seconds=5)
+    await services.topic.publish([a_message(1)], timeout_seconds=WAIT_SECONDS_MAX)
     (first,) = await lease_all(services.subscription, 1)
     await services.subscription.extend([first.ack_id], 1)
     await services.subscription.extend([first.ack_id], 60)
@@ -107,7 +108,7 @@ async def test_an_extended_lease_outlives_its_first_deadline(services: Services)
 
 
 async def test_an_ended_lease_is_acknowledged_extended_and_released_without_fault(services: Services) -> None:
-    await services.topic.publish([a_message(1)], timeout_seconds=5)
+    await services.topic.publish([a_message(1)], timeout_seconds=WAIT_SECONDS_MAX)
     (first,) = await lease_all(services.subscription, 1)
     await services.subscription.acknowledge([first.ack_id])
 
@@ -120,7 +121,7 @@ async def test_an_ended_lease_is_acknowledged_extended_and_released_without_faul
 
 async def test_messages_published_twice_come_as_two_messages(services: Services) -> None:
     for _ in range(2):
-        await services.topic.publish([a_message(1)], timeout_seconds=5)
+        await services.topic.publish([a_message(1)], timeout_seconds=WAIT_SECONDS_MAX)
 
     leased = await lease_all(services.subscription, 2)
 
@@ -129,7 +130,7 @@ async def test_messages_published_twice_come_as_two_messages(services: Services)
 
 
 async def test_a_buried_message_keeps_its_data_and_tells_the_reason(services: Services) -> None:
-    await services.topic.publish([a_message(1)], timeout_seconds=5)
+    await services.topic.publish([a_message(1)], timeout_seconds=WAIT_SECONDS_MAX)
     (message,) = await lease_all(services.subscription, 1)
 
     await DeadLetterTopic(services.dead_letter_topic).bury(message, "Poll finals does not exist: „weg“ 🏆.")
@@ -141,7 +142,7 @@ async def test_a_buried_message_keeps_its_data_and_tells_the_reason(services: Se
 
 
 async def test_an_endless_reason_does_not_stop_a_burial(services: Services) -> None:
-    await services.topic.publish([a_message(1)], timeout_seconds=5)
+    await services.topic.publish([a_message(1)], timeout_seconds=WAIT_SECONDS_MAX)
     (message,) = await lease_all(services.subscription, 1)
 
     await DeadLetterTopic(services.dead_letter_topic).bury(message, "größer " * 1_000)

@@ -17,6 +17,7 @@ from schemathesis.specs.openapi.checks import (
 from emulators.stack import LocalCloud
 from functions.http.replies import COMMON_ANSWERS, INTERNAL, problem_type
 from functions.votes.problems import ANSWERS
+from tests.deadlines import WAIT_SECONDS_MAX
 
 ROOT = Path(__file__).parents[2]
 SPECIFICATION = ROOT / "docs" / "openapi.yaml"
@@ -52,7 +53,7 @@ schema = schemathesis.openapi.from_path(SPECIFICATION)
 def test_every_answer_is_one_that_the_specification_promises(
     case: "schemathesis.Case[Any]", local_cloud: LocalCloud
 ) -> None:
-    case.call_and_validate(base_url=local_cloud.base_url, checks=CHECKS, timeout=20)
+    case.call_and_validate(base_url=local_cloud.base_url, checks=CHECKS, timeout=WAIT_SECONDS_MAX)
 
 
 def test_every_problem_type_is_explained() -> None:

@@ -64,8 +64,6 @@ FEED_SECONDS = 0.002
 FARTHER_SECONDS = 0.02
 
 
-# Half a minute on a calm machine.
-@pytest.mark.timeout(400)
 async def test_drains_take_as_long_as_predicted(settings: Settings, tmp_path: Path) -> None:
     """Other bundles, lanes and leases than the calibration had, votes without keys, and two tasks of the real job."""
     await warm_up(settings)

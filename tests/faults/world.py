@@ -22,9 +22,10 @@ from emulators.google import GoogleEmulators
 from emulators.processes import POLL_SECONDS, Process, free_port, stop_all
 from emulators.resources import create_resources
 from emulators.run import Execution, job_named, start_function, until_function_ready
+from tests.deadlines import WAIT_SECONDS_MAX
 from tests.factories import messages_of
-from tests.faults.proxy import WAIT_SECONDS_MAX, Call, Proxy
-from tests.faults.running import EXIT_SECONDS_MAX, LOOK_SECONDS, Function, Job
+from tests.faults.proxy import Call, Proxy
+from tests.faults.running import LOOK_SECONDS, Function, Job
 from turnout.base.chance import random_id
 from turnout.deployment import function_for_path
 from turnout.gcp.votes.settings import Settings
@@ -138,11 +139,13 @@ class World:
 
     async def publish(self, bundles: Sequence[Bundle]) -> None:
         """Publishes bundles in one request, past the proxy."""
-        await self.wiring.topic().publish(messages_of(bundles), timeout_seconds=10.0)
+        await self.wiring.topic().publish(messages_of(bundles), timeout_seconds=WAIT_SECONDS_MAX)
 
     async def publish_raw(self, data: bytes, attributes: Mapping[str, str] | None = None) -> None:
         """Publishes what may not be a bundle, past the proxy."""
-        await self.wiring.topic().publish([Outgoing(data, attributes or {})], timeout_seconds=10.0)
+        await self.wiring.topic().publish(
+            [Outgoing(data, attributes or {})], timeout_seconds=WAIT_SECONDS_MAX
+        )
 
     async def publish_votes(self) -> tuple[Poll, Promise]:
         """A poll and three bundles of its votes: without keys, with keys, and with a key that has voted."""
@@ -198,7 +201,7 @@ class World:
         pubsub, firestore = proxies or (self.pubsub, self.firestore)
         async with self._starting:
             job = self._drain_process(pubsub, firestore, settings)
-            async with asyncio.timeout(EXIT_SECONDS_MAX):
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
                 while job.running and not any(  # noqa: ASYNC110  # a process tells nobody of its end
                     call.applied for call in firestore.seen("Commit", job.name)
                 ):
@@ -226,13 +229,13 @@ class World:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, force_close=True),
-                timeout=aiohttp.ClientTimeout(total=60),
+                timeout=aiohttp.ClientTimeout(total=WAIT_SECONDS_MAX),
             )
         return Function(process, port, self._session)
 
     async def until_refused(self, function: Function) -> None:
         """Waits until a function takes no new connection."""
-        async with asyncio.timeout(EXIT_SECONDS_MAX):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             while await function.listens():  # noqa: ASYNC110  # a process tells nobody
                 await asyncio.sleep(LOOK_SECONDS)
 

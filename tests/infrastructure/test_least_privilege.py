@@ -9,6 +9,7 @@ import pytest
 
 from emulators.resources import create_resources
 from tests.conftest import SettingsMaker
+from tests.deadlines import WAIT_SECONDS_MAX
 from tests.factories import messages_of
 from turnout.base.chance import random_id
 from turnout.base.clock import SystemClock
@@ -128,7 +129,7 @@ async def count(wiring: Wiring) -> None:
         await another.topic().publish([Outgoing(b"not a bundle")], timeout_seconds=10)
         # The same bundle twice: the second one stops at the ledger, which is read for it.
         for _time in range(2):
-            await another.topic().publish(messages_of([bundle]), timeout_seconds=10)
+            await another.topic().publish(messages_of([bundle]), timeout_seconds=WAIT_SECONDS_MAX)
             await wiring.drain().run()
 
 

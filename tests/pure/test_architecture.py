@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.deadlines import COMMAND_SECONDS_MAX
+
 ROOT = Path(__file__).parents[2]
 CLIENTS = ("google", "grpc")
 IDENTITY = ("google.auth", "google.oauth2")
@@ -186,7 +188,7 @@ assert threading.active_count() == 1, threading.enumerate()
         env={"PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=COMMAND_SECONDS_MAX,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -195,6 +197,11 @@ assert threading.active_count() == 1, threading.enumerate()
 def test_a_drain_loads_no_client_that_it_does_not_use() -> None:
     program = "import jobs.drain, sys; print([name for name in sys.modules if 'datastore_v1' in name])"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300, check=True
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS_MAX,
+        check=True,
     )
     assert done.stdout.strip() == "[]"

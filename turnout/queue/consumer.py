@@ -147,7 +147,9 @@ class Consumer:
                     await handler.handle(messages, self._leases)
                     self.progress.busy_seconds = self._clock.monotonic() - self._first_leased_at
             except ServiceUnavailable as error:
-                log.warning("messages were not handled and are released", messages=len(messages), error=str(error))
+                log.warning(
+                    "messages were not handled and are released", messages=len(messages), error=str(error)
+                )
                 # First the pause, then the release: the messages would come back at once and fail again.
                 await self._stopping.unless(asyncio.sleep(next(pauses)))
                 await self._leases.release(messages)
