@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import aiohttp
 from croniter import croniter
 
-from turnout.base.errors import moment
+from turnout.base.clock import moment
 from turnout.deployment import Function, Job
 
 #: Cloud Scheduler's default attempt deadline.

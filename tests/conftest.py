@@ -19,7 +19,7 @@ from emulators.resources import create_resources
 from emulators.stack import LocalCloud
 from tests import fast, leftovers, needs, workers
 from tests.deadlines import TEST_SECONDS_MAX
-from turnout.votes.settings import Settings
+from turnout.gcp.votes.settings import Settings
 
 T = TypeVar("T")
 

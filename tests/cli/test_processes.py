@@ -146,7 +146,7 @@ async def test_watched_results_are_a_line_per_change_until_a_signal(
     local_cloud: LocalCloud, tmp_path: Path
 ) -> None:
     poll = f"watched-{secrets.token_hex(4)}"
-    told = local_cloud.told
+    told = local_cloud.variables
     for words in (("polls", "create", poll, "Ada", "Grace"), ("vote", poll, "Ada")):
         async with turnout(tmp_path, *words, **told) as command:
             await command.output()

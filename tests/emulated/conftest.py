@@ -10,7 +10,7 @@ import pytest
 from emulators.stack import LocalCloud
 from tests.conftest import run_apart
 from tests.deadlines import WAIT_SECONDS_MAX
-from turnout.gcp.wiring import Wiring
+from turnout.gcp.votes.wiring import Wiring
 
 PollMaker = Callable[..., str]
 CHOICES = ["Ada", "Bob"]

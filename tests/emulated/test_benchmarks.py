@@ -15,7 +15,7 @@ from emulators.errors import FetchFailed, JavaMissing
 from emulators.stack import LocalCloud
 from tests.conftest import run_apart, unavailable
 from tests.needs import need
-from turnout.gcp.wiring import Wiring
+from turnout.gcp.votes.wiring import Wiring
 from turnout.votes.poll import OnePer
 
 CONNECTIONS = 8
@@ -123,7 +123,7 @@ async def test_cost_has_a_bill_for_each_case_and_each_other_design(cloud: LocalC
 
 async def test_votes_that_are_missing_make_a_bench_fail(cloud: LocalCloud, wiring: Wiring) -> None:
     poll = await open_poll(wiring)
-    await fill(wiring.publisher(), [poll], votes=10, bundles=3)
+    await fill(wiring.topic(), [poll], votes=10, bundles=3)
     with pytest.raises(Inexact, match="0 votes were counted, 30 to 30 are right"):
         await expect_exact(wiring, poll, at_least=30, at_most=30)
     await cloud.reset()

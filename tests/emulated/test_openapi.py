@@ -15,7 +15,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from emulators.stack import LocalCloud
-from functions.http.replies import ANSWERS, INTERNAL, problem_type
+from functions.http.replies import COMMON_ANSWERS, INTERNAL, problem_type
+from functions.votes.problems import ANSWERS
 from tests.deadlines import WAIT_SECONDS_MAX
 
 ROOT = Path(__file__).parents[2]
@@ -57,5 +58,5 @@ def test_every_answer_is_one_that_the_specification_promises(
 
 def test_every_problem_type_is_explained() -> None:
     explained = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
-    for answer in (*ANSWERS.values(), INTERNAL):
+    for answer in (*ANSWERS.values(), *COMMON_ANSWERS.values(), INTERNAL):
         assert f"`{problem_type(answer)}`" in explained

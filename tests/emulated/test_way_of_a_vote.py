@@ -21,7 +21,7 @@ from tests.deadlines import WAIT_SECONDS_MAX
 from tests.emulated.conftest import PollMaker, vote
 from tests.emulated.test_voting import problem_of
 from turnout.base.logs import configure_logs
-from turnout.gcp.wiring import Wiring
+from turnout.gcp.votes.wiring import Wiring
 
 Drain = Callable[[], None]
 
@@ -149,12 +149,12 @@ def test_no_log_names_a_voter_a_key_or_the_pepper(
     assert any("drain ended" in log.read_text() for log in jobs)
     for log in (*functions, *jobs):
         text = log.read_text()
-        for secret in (voter, key, local_cloud.told["TURNOUT_PEPPER"]):
+        for secret in (voter, key, local_cloud.variables["TURNOUT_PEPPER"]):
             assert secret not in text, log.name
 
 
 async def test_a_request_that_crashes_logs_where_but_not_who(capsys: pytest.CaptureFixture[str]) -> None:
-    @answering
+    @answering({})
     async def crashing(_: Request) -> Response:
         voter = "voter-" + "that-nobody-may-log"
         raise ZeroDivisionError(len(voter))

@@ -146,7 +146,7 @@ async def test_a_drain_that_finds_firestore_away_ends_with_a_fault_and_the_next_
     poll, promise = await world.publish_votes()
     await world.firestore.go_away()
     drain = await world.start_drain(commit_attempts_max=2)
-    with pytest.raises(AssertionError, match="drain failed"):
+    with pytest.raises(AssertionError, match="job failed"):
         await drain.end()
     assert world.pubsub.seen("Pull") == []
     await world.firestore.come_back()

@@ -20,9 +20,9 @@ from tests.conftest import run_apart
 from tests.deadlines import COMMAND_SECONDS_MAX, WAIT_SECONDS_MAX
 from tests.infrastructure.conftest import ROOT, Terraform, copy_sources, terraform_program
 from tests.infrastructure.deployed import Deployed
-from turnout.gcp.wiring import Wiring
+from turnout.gcp.votes.settings import Settings
+from turnout.gcp.votes.wiring import Wiring
 from turnout.votes.poll import OnePer, Poll
-from turnout.votes.settings import Settings
 
 #: Folders of the sources that serve developers only.
 NOT_DEPLOYED = ("cli/", "turnout/memory/")

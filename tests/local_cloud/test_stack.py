@@ -182,7 +182,7 @@ async def test_another_terminal_finds_the_running_cloud(cloud: LocalCloud) -> No
     found = state.running_cloud(cloud.state_folder)
     assert found is not None
     assert found.base_url == cloud.base_url
-    assert found.environment == cloud.told
+    assert found.environment == cloud.variables
     assert found.holder_pid == os.getpid()
     assert all(alive(psutil.Process(pid)) for pid in found.pids.values())
     assert (cloud.state_folder / state.STATE_FILE).stat().st_mode & 0o077 == 0
