@@ -29,6 +29,11 @@ SettingsMaker = Callable[..., Settings]
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Lets a run choose how long the simulation takes."""
+    parser.addoption("--seeds", type=int, default=1_000, help="the seeds that the simulation runs")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the session independent of where it was started, and of how busy the machine is."""

@@ -19,7 +19,13 @@ def fault_of(seed: int) -> str:
 
 
 def faults(seeds: range, processes: int) -> Iterator[str]:
-    """What each seed finds, in their order. Whoever stops listening stops the seeds that have not begun."""
+    """What each seed finds, in their order. Whoever stops listening stops the seeds that have not begun.
+
+    With one process, it is this one.
+    """
+    if processes == 1:
+        yield from map(fault_of, seeds)
+        return
     # Spawned, not forked: a parent that has used gRPC must not be forked.
     executor = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
     try:
