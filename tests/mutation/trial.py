@@ -25,7 +25,19 @@ CPU_FACTOR = 3.0
 CPU_MARGIN_SECONDS = 20.0
 #: A test of the fast half that waits so long waits for ever.
 TEST_SECONDS_MAX = 60
-QUIET = ["-W", "ignore::pytest.PytestAssertRewriteWarning", "-x", "-q", "-n0", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=line", "--no-header"]
+QUIET = [
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+    "-x",
+    "-q",
+    "-n0",
+    "-p",
+    "no:randomly",
+    "-p",
+    "no:cacheprovider",
+    "--tb=line",
+    "--no-header",
+]
 
 
 class Copy:

@@ -88,7 +88,8 @@ class Leases:
     async def release_all(self) -> None:
         """Gives all leases back."""
         ack_ids, self._held = list(self._held), {}
-        self._note_held()
+        if ack_ids:
+            self._note_held()
         await self._release(ack_ids)
 
     async def bury(self, message: Message, reason: str) -> None:
