@@ -84,7 +84,7 @@ format: $(STAMP) ## mend what can be mended by a tool
 bench: $(STAMP) ## the figures of this machine
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
-simulate: $(STAMP) ## many seeded runs with every fault: make simulate SEEDS=100000
+simulate: $(STAMP) ## many seeded runs with every fault: make simulate SEEDS=100000 ARGS=queue
 	@exec $(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 # The files that pip reads with --require-hashes: what is deployed, and what is developed and tested with.

@@ -43,7 +43,7 @@ def test_a_seed_replays_exactly() -> None:
         assert run(seed) == run(seed)
 
 
-def test_a_seed_replays_exactly_in_another_process_with_other_hashes() -> None:
+def test_a_seed_replays_exactly_in_another_shell_with_other_hashes_and_settings() -> None:
     assert digest_with_hashes("1") == digest_with_hashes("2") == digest()
 
 
@@ -78,7 +78,13 @@ def digest() -> str:
 
 def digest_with_hashes(hash_seed: str) -> str:
     code = "from tests.simulation.votes.test_simulation import digest; print(digest())"
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": hash_seed,
+        "TURNOUT_LANES": hash_seed,
+        "TURNOUT_SHUTDOWN_SECONDS": hash_seed,
+        "TURNOUT_POLL_DAYS_MAX": hash_seed,
+    }
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
