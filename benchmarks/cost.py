@@ -14,7 +14,7 @@ from benchmarks.progress import say
 from benchmarks.table import Figure, median_of
 from emulators.stack import LocalCloud
 from turnout.gcp.wiring import Wiring
-from turnout.poll import OnePer
+from turnout.votes.poll import OnePer
 
 #: (mode, votes a bundle, bundles).
 CASES = (

@@ -12,7 +12,7 @@ from benchmarks.operations import CountingWiring, Meter, Operations
 from benchmarks.queue import fill
 from emulators.stack import LocalCloud
 from turnout.gcp.wiring import Wiring
-from turnout.poll import Poll
+from turnout.votes.poll import Poll
 
 IDLE_SECONDS = 1.0
 AUDITS_AT_ONCE = 8

@@ -32,7 +32,7 @@ from emulators.errors import ProcessDied
 from emulators.processes import Process
 from emulators.stack import LocalCloud
 from turnout.gcp.wiring import Wiring
-from turnout.poll import OnePer
+from turnout.votes.poll import OnePer
 
 
 class Case(msgspec.Struct, frozen=True):

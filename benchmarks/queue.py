@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from turnout.bundle import Bundle
 from turnout.gcp.wiring import new_id
-from turnout.poll import OnePer, Poll
-from turnout.ports import Publisher
-from turnout.vote import KEY_BYTES
+from turnout.votes.bundle import Bundle
+from turnout.votes.poll import OnePer, Poll
+from turnout.votes.ports import Publisher
+from turnout.votes.vote import KEY_BYTES
 
 BUNDLES_PER_PUBLISH = 100
 PUBLISH_SECONDS = 20.0

@@ -37,9 +37,9 @@ from turnout.gcp.channels import unary
 from turnout.gcp.firestore import open_firestore_channel
 from turnout.gcp.pubsub import open_subscriber_channel
 from turnout.gcp.wiring import new_id
-from turnout.ledger import bundle_prefix, key_prefix
-from turnout.settings import Settings
-from turnout.vote import KEY_BYTES
+from turnout.votes.ledger import bundle_prefix, key_prefix
+from turnout.votes.settings import Settings
+from turnout.votes.vote import KEY_BYTES
 
 CommitRequest = firestore.CommitRequest.pb()
 PullRequest = pubsub.PullRequest.pb()

@@ -23,9 +23,9 @@ from emulators.processes import LOOPBACK, ROOT, Process, free_port, port_is_free
 from emulators.resources import create_resources
 from emulators.run import TASK_SECONDS_MAX, Execution, job_named, start_function, until_function_ready
 from emulators.scheduler import Scheduler, schedule_all, utc_now
-from turnout.errors import moment
-from turnout.services import FUNCTIONS, JOBS, Function
-from turnout.settings import Settings
+from turnout.base.errors import moment
+from turnout.deployment import FUNCTIONS, JOBS, Function
+from turnout.votes.settings import Settings
 
 DEFAULT_PROJECT = "demo-turnout"
 DEFAULT_PORT = 8080

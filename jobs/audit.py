@@ -8,10 +8,10 @@ import sys
 import structlog
 import uvloop
 
-from turnout.errors import SettingsInvalid, TurnoutError
+from turnout.base.errors import SettingsInvalid, TurnoutError
+from turnout.base.logs import configure_logs
 from turnout.gcp.wiring import Wiring
-from turnout.settings import Settings
-from turnout.telemetry import configure_logs
+from turnout.votes.settings import Settings
 
 log = structlog.get_logger()
 

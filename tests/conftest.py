@@ -15,7 +15,7 @@ from emulators.errors import FetchFailed, JavaMissing
 from emulators.google import GoogleEmulators
 from emulators.resources import create_resources
 from emulators.stack import LocalCloud
-from turnout.settings import Settings
+from turnout.votes.settings import Settings
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from benchmarks.queue import fill
 from benchmarks.scaling.parameters import UNBOUNDED, Parameters
 from emulators.stack import LocalCloud
 from turnout.gcp.wiring import Wiring
-from turnout.lane import Progress
-from turnout.poll import OnePer
-from turnout.settings import Settings
+from turnout.votes.handler import Progress
+from turnout.votes.poll import OnePer
+from turnout.votes.settings import Settings
 
 T = TypeVar("T")
 

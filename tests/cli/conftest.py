@@ -7,10 +7,10 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
+from cli import app
 from emulators.stack import LocalCloud
-from turnout.cli import app
-from turnout.services import COMMON_SETTINGS
-from turnout.settings import Settings
+from turnout.deployment import COMMON_SETTINGS
+from turnout.votes.settings import Settings
 
 TERMINAL = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
 

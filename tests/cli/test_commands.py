@@ -10,10 +10,10 @@ import pytest
 
 from tests.cli.conftest import Shell, no_cloud
 from tests.conftest import run_apart
-from turnout.fold import Delta, Posting
 from turnout.gcp.wiring import Wiring, now
-from turnout.poll import Poll
-from turnout.settings import Settings
+from turnout.votes.fold import Delta, Posting
+from turnout.votes.poll import Poll
+from turnout.votes.settings import Settings
 
 T = TypeVar("T")
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from turnout.dead_letters import DeadLetterOffice
-from turnout.errors import ServiceUnavailable
-from turnout.ports import Message
+from turnout.base.errors import ServiceUnavailable
+from turnout.queue.dead_letters import DeadLetterOffice
+from turnout.votes.ports import Message
 
 
 class Letters:

@@ -71,7 +71,7 @@ async def turnout(state_folder: Path, *words: str, **environment: str) -> AsyncI
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        "from turnout.cli import app; app()",
+        "from cli import app; app()",
         *words,
         env={**inherited, **given, **TERMINAL, **environment},
         stdout=asyncio.subprocess.PIPE,

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from turnout.bundle import Bundle
-from turnout.fold import Delta, Posting
-from turnout.ledger import BundleEntry, KeyEntry, bundle_prefix, key_prefix
-from turnout.poll import OnePer, Poll
-from turnout.ports import Counters, DeadLetters, DrainLog, Message, Polls, Publisher, Queue, Tallies
-from turnout.tally import Tally
+from turnout.votes.bundle import Bundle
+from turnout.votes.fold import Delta, Posting
+from turnout.votes.ledger import BundleEntry, KeyEntry, bundle_prefix, key_prefix
+from turnout.votes.poll import OnePer, Poll
+from turnout.votes.ports import Counters, DeadLetters, DrainLog, Message, Polls, Publisher, Queue, Tallies
+from turnout.votes.tally import Tally
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EXPIRY = NOON + timedelta(days=100)

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from tests.contracts.services import NOON, Services, a_poll, at
-from turnout.errors import PollChanged, PollExists
-from turnout.poll import CHOICES_MAX, Poll
-from turnout.ports import DrainRecord
+from turnout.base.errors import PollChanged, PollExists
+from turnout.votes.poll import CHOICES_MAX, Poll
+from turnout.votes.ports import DrainRecord
 
 
 async def listed(services: Services, limit: int) -> list[Poll]:

@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.contracts.services import Services, a_bundle, lease_all
-from turnout.bundle import decode
+from turnout.votes.bundle import decode
 
 
 async def test_what_is_published_is_leased_byte_for_byte(services: Services) -> None:

@@ -17,7 +17,7 @@ from emulators.errors import FetchFailed, JavaMissing
 from emulators.stack import LocalCloud
 from tests.conftest import run_apart, unavailable
 from turnout.gcp.wiring import Wiring
-from turnout.poll import OnePer
+from turnout.votes.poll import OnePer
 
 CONNECTIONS = 8
 

@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from emulators.stack import LocalCloud
-from functions.replies import ANSWERS, INTERNAL, problem_type
+from functions.http.replies import ANSWERS, INTERNAL, problem_type
 
 ROOT = Path(__file__).parents[2]
 SPECIFICATION = ROOT / "docs" / "openapi.yaml"

@@ -31,15 +31,15 @@ from benchmarks.scaling.parameters import Parameters
 from benchmarks.scaling.prediction import predicted_busy_seconds
 from benchmarks.scaling.record import Record
 from emulators.run import Execution
-from turnout.breaker import Breaker
-from turnout.bundle import Bundle
-from turnout.bundler import Bundler
+from turnout.base.breaker import Breaker
+from turnout.deployment import JOBS
 from turnout.gcp.wiring import Wiring, new_id, now
-from turnout.poll import OnePer
-from turnout.ports import Publisher
-from turnout.services import JOBS
-from turnout.settings import Settings
-from turnout.vote import Vote
+from turnout.queue.batcher import Bundler
+from turnout.votes.bundle import Bundle
+from turnout.votes.poll import OnePer
+from turnout.votes.ports import Publisher
+from turnout.votes.settings import Settings
+from turnout.votes.vote import Vote
 
 #: A prediction and what happens differ by no more than this.
 FACTOR = 2.0

@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from emulators.stack import LocalCloud
-from functions.replies import answering
+from functions.http.replies import answering
 from tests.conftest import run_apart
 from tests.emulated.conftest import PollMaker, vote
 from tests.emulated.test_voting import problem_of
+from turnout.base.logs import configure_logs
 from turnout.gcp.wiring import Wiring
-from turnout.telemetry import configure_logs
 
 Drain = Callable[[], None]
 

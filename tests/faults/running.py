@@ -11,7 +11,7 @@ import aiohttp
 from emulators.processes import LOOPBACK, Process
 from emulators.run import Execution
 from tests.faults.proxy import WAIT_SECONDS_MAX
-from turnout.poll import Poll
+from turnout.votes.poll import Poll
 
 #: How often a test looks whether something has been counted.
 LOOK_SECONDS = 0.1

@@ -5,8 +5,8 @@ import msgspec
 from tests.faults.proxy import Fault
 from tests.faults.side_by_side import side_by_side
 from tests.faults.world import BLUE, OK, RED, UNAVAILABLE, Promise, World
-from turnout.bundle import Bundle, encode
-from turnout.poll import Poll
+from turnout.votes.bundle import Bundle, encode
+from turnout.votes.poll import Poll
 
 DEAD = b"/topics/votes-dead"
 #: Each with a part of the reason that a person reads.

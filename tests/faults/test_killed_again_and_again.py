@@ -8,7 +8,7 @@ from tests.faults.proxy import Fault, Plan
 from tests.faults.running import Function
 from tests.faults.side_by_side import begins_early, side_by_side
 from tests.faults.world import LEDGER, Promise, World, accepted
-from turnout.poll import OnePer, Poll
+from turnout.votes.poll import OnePer, Poll
 
 REQUESTS = 50
 REQUEST_VOTES = 1_000

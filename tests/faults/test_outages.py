@@ -10,7 +10,7 @@ from tests.faults.proxy import Fault, Proxy
 from tests.faults.running import Function
 from tests.faults.side_by_side import begins_early, side_by_side
 from tests.faults.world import LEDGER, OK, RED, Promise, World, accepted
-from turnout.poll import Poll
+from turnout.votes.poll import Poll
 
 VOTERS = 40
 BREAKER_OPEN_SECONDS = 1.0

@@ -8,11 +8,11 @@ import grpc
 import pytest
 
 from tests.faults.proxy import Fault, Proxy
-from turnout.bundle import Bundle
-from turnout.errors import OutcomeUnknown, PollExists, ServiceUnavailable
+from turnout.base.errors import OutcomeUnknown, PollExists, ServiceUnavailable
 from turnout.gcp.wiring import Wiring
-from turnout.poll import Poll
-from turnout.settings import Settings
+from turnout.votes.bundle import Bundle
+from turnout.votes.poll import Poll
+from turnout.votes.settings import Settings
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 OK = grpc.StatusCode.OK

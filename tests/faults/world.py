@@ -24,13 +24,13 @@ from emulators.resources import create_resources
 from emulators.run import Execution, job_named, start_function, until_function_ready
 from tests.faults.proxy import WAIT_SECONDS_MAX, Call, Proxy
 from tests.faults.running import EXIT_SECONDS_MAX, LOOK_SECONDS, Function, Job
-from turnout.bundle import Bundle
-from turnout.dead_letters import DeadLetterOffice
-from turnout.drain import Drain
+from turnout.deployment import function_for_path
 from turnout.gcp.wiring import Wiring, new_id
-from turnout.poll import OnePer, Poll, PollPlan
-from turnout.services import function_for_path
-from turnout.settings import Settings
+from turnout.queue.consumer import Drain
+from turnout.queue.dead_letters import DeadLetterOffice
+from turnout.votes.bundle import Bundle
+from turnout.votes.poll import OnePer, Poll, PollPlan
+from turnout.votes.settings import Settings
 
 PEPPER = "a pepper for tests"
 CHOICES = ("red", "blue")

@@ -9,12 +9,12 @@ import pytest
 
 from emulators.resources import create_resources
 from tests.conftest import SettingsMaker
-from turnout.ballot import Ballot
-from turnout.bundle import Bundle
+from turnout.deployment import FUNCTIONS, JOBS
 from turnout.gcp.wiring import Wiring, new_id, now
-from turnout.poll import PollChange, PollPlan, State
-from turnout.services import FUNCTIONS, JOBS
-from turnout.settings import Settings
+from turnout.votes.ballot import Ballot
+from turnout.votes.bundle import Bundle
+from turnout.votes.poll import PollChange, PollPlan, State
+from turnout.votes.settings import Settings
 
 #: The least role that allows a method. A transaction that only reads needs no more than a read.
 ROLE_OF_METHOD = {

@@ -4,9 +4,9 @@ import pytest
 from pydantic import SecretStr
 
 from tests.infrastructure.deployed import Deployed
+from turnout.deployment import COMMON_SETTINGS, FUNCTIONS, JOBS, Function, Job
 from turnout.gcp.pubsub import CALL_SECONDS
-from turnout.services import COMMON_SETTINGS, FUNCTIONS, JOBS, Function, Job
-from turnout.settings import Settings
+from turnout.votes.settings import Settings
 
 #: What functions-framework reads.
 FRAMEWORK = {"FUNCTION_USE_ASGI", "WORKERS"}

@@ -20,13 +20,13 @@ from tests.conftest import run_apart
 from tests.infrastructure.conftest import ROOT, Terraform, copy_sources, terraform_program
 from tests.infrastructure.deployed import Deployed
 from turnout.gcp.wiring import Wiring
-from turnout.poll import OnePer, Poll
-from turnout.settings import Settings
+from turnout.votes.poll import OnePer, Poll
+from turnout.votes.settings import Settings
 
 INSTALL_SECONDS_MAX = 500
 READY_SECONDS_MAX = 60.0
 #: Folders of the sources that serve developers only.
-NOT_DEPLOYED = ("turnout/cli/", "turnout/memory/")
+NOT_DEPLOYED = ("cli/", "turnout/memory/")
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ async def test_a_vote_is_served_and_counted_by_what_is_in_the_zip(
 def test_every_target_and_every_job_is_found_in_the_zip(unpacked: Path, environment_folder: Path) -> None:
     program = (
         "import functions.main, jobs.drain, jobs.audit, turnout\n"
-        "from turnout.services import FUNCTIONS\n"
+        "from turnout.deployment import FUNCTIONS\n"
         "assert all(callable(getattr(functions.main, each.name)) for each in FUNCTIONS)\n"
         "print(turnout.__file__)"
     )

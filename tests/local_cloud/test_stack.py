@@ -23,7 +23,7 @@ from emulators.processes import ROOT
 from emulators.stack import LocalCloud
 from tests.conftest import run_apart, unavailable
 from tests.local_cloud.helpers import alive, eventually
-from turnout.services import FUNCTIONS
+from turnout.deployment import FUNCTIONS
 
 MAIN = """
 import os

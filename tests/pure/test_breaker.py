@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from turnout.breaker import Breaker, BreakerState
+from turnout.base.breaker import Breaker, BreakerState
 
 FAILURES_MAX = 3
 OPEN_SECONDS = 5.0

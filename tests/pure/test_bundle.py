@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pure.making import bundles, hex_id, key_of
-from turnout.bundle import BUNDLE_VOTES_MAX, FORMAT, Bundle, decode, encode, pack, split_by_poll
-from turnout.errors import BundleUnreadable
-from turnout.vote import Vote
+from tests.factories import bundles, hex_id, key_of
+from turnout.base.errors import BundleUnreadable
+from turnout.votes.bundle import BUNDLE_VOTES_MAX, FORMAT, Bundle, decode, encode, pack, split_by_poll
+from turnout.votes.vote import Vote
 
 votes = st.builds(
     Vote,

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.pure.making import NOON, hex_id, make_settings
-from turnout.breaker import Breaker
-from turnout.bundle import Bundle
-from turnout.bundler import Bundler
-from turnout.errors import OutcomeUnknown, QueueUnavailable
-from turnout.settings import Settings
-from turnout.vote import Vote
+from tests.factories import NOON, hex_id, make_settings
+from turnout.base.breaker import Breaker
+from turnout.base.errors import OutcomeUnknown, QueueUnavailable
+from turnout.queue.batcher import Bundler
+from turnout.votes.bundle import Bundle
+from turnout.votes.settings import Settings
+from turnout.votes.vote import Vote
 
 VOTE = Vote("finals", 0)
 

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.pure.making import NOON, make_poll, make_settings
-from turnout.drained import settled_at, why_not_drained
-from turnout.ports import DrainRecord
+from tests.factories import NOON, make_poll, make_settings
+from turnout.queue.drained import settled_at, why_not_drained
+from turnout.votes.ports import DrainRecord
 
 SETTINGS = make_settings(ack_deadline_seconds=60, heartbeat_seconds=5.0)
 POLL = make_poll(opens_at=NOON - timedelta(hours=1), closes_at=NOON, created_at=NOON - timedelta(hours=1))

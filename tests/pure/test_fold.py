@@ -6,9 +6,9 @@ from contextlib import aclosing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pure.making import ACCOUNTS, bundles, cut_into_batches, distinct_bundles, hex_id, key_of
-from turnout.bundle import Bundle
-from turnout.fold import Leased, Posting, batches, fold
+from tests.factories import ACCOUNTS, bundles, cut_into_batches, distinct_bundles, hex_id, key_of
+from turnout.votes.bundle import Bundle
+from turnout.votes.fold import Leased, Posting, batches, fold
 
 
 def totals(postings: list[Posting]) -> dict[str, tuple[int, int, int]]:

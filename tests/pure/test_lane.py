@@ -5,13 +5,13 @@ from typing import Any, cast
 
 import pytest
 
-from tests.pure.making import NOON, hex_id, make_poll, make_settings
-from turnout.bundle import Bundle, encode
-from turnout.errors import ServiceUnavailable
-from turnout.fold import Posting
-from turnout.lane import Lane, Progress
-from turnout.poll import Poll
-from turnout.ports import Message
+from tests.factories import NOON, hex_id, make_poll, make_settings
+from turnout.base.errors import ServiceUnavailable
+from turnout.votes.bundle import Bundle, encode
+from turnout.votes.fold import Posting
+from turnout.votes.handler import Lane, Progress
+from turnout.votes.poll import Poll
+from turnout.votes.ports import Message
 
 
 class Service:

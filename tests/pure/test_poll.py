@@ -8,9 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pure.making import DAY, NOON, make_poll
-from turnout.errors import ChangeRefused, ChoiceUnknown, PollClosed, PollNotOpen, ValueRefused
-from turnout.poll import OnePer, Poll, PollChange, PollPlan, State, change_poll, check_poll_id, plan_poll
+from tests.factories import DAY, NOON, make_poll
+from turnout.base.errors import ChangeRefused, ChoiceUnknown, PollClosed, PollNotOpen, ValueRefused
+from turnout.votes.poll import (
+    OnePer,
+    Poll,
+    PollChange,
+    PollPlan,
+    State,
+    change_poll,
+    check_poll_id,
+    plan_poll,
+)
 
 LIFETIME = 92 * DAY
 TICK = timedelta(microseconds=1)

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.pure.making import make_poll
-from turnout.errors import PollUnknown, ServiceUnavailable
-from turnout.poll import Poll
-from turnout.poll_cache import PollCache
+from tests.factories import make_poll
+from turnout.base.errors import PollUnknown, ServiceUnavailable
+from turnout.votes.poll import Poll
+from turnout.votes.poll_cache import PollCache
 
 
 class CountingPolls:

@@ -36,13 +36,13 @@ from benchmarks.scaling.plots import draw_all
 from benchmarks.scaling.record import Record, Seconds
 from benchmarks.scaling.simulation import Outcome, simulate
 from benchmarks.scaling.sizing import AGE_SECONDS_MAX, billed, limits, sized
-from tests.pure.making import NOON, cut_into_batches, hex_id, make_settings
+from tests.factories import NOON, cut_into_batches, hex_id, make_settings
 from tests.simulation.virtual import VirtualLoop
-from turnout.breaker import Breaker
-from turnout.bundle import Bundle
-from turnout.bundler import Bundler
-from turnout.fold import Leased
-from turnout.vote import Vote
+from turnout.base.breaker import Breaker
+from turnout.queue.batcher import Bundler
+from turnout.votes.bundle import Bundle
+from turnout.votes.fold import Leased
+from turnout.votes.vote import Vote
 
 DOCS = Path(__file__).parents[2] / "docs"
 #: A small system whose instances and lanes are there from the start.

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from tests.pure.making import make_settings
-from turnout.errors import SettingsInvalid
-from turnout.services import COMMON_SETTINGS, FUNCTIONS, JOBS, function_for_path
-from turnout.settings import Settings
+from tests.factories import make_settings
+from turnout.base.errors import SettingsInvalid
+from turnout.deployment import COMMON_SETTINGS, FUNCTIONS, JOBS, function_for_path
+from turnout.votes.settings import Settings
 
 
 @pytest.fixture(autouse=True)

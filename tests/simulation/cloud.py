@@ -5,10 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from tests.simulation.virtual import BEGINNING, at_once
-from turnout.bundle import Bundle, decode
-from turnout.errors import BundleUnreadable
-from turnout.fold import Posting
-from turnout.ledger import bundle_prefix
+from turnout.base.errors import BundleUnreadable
 from turnout.memory import (
     MemoryCounters,
     MemoryDeadLetters,
@@ -19,10 +16,13 @@ from turnout.memory import (
     MemoryTallies,
     Topic,
 )
-from turnout.poll import Poll
-from turnout.ports import Message
-from turnout.settings import Settings
-from turnout.tally import Tally
+from turnout.votes.bundle import Bundle, decode
+from turnout.votes.fold import Posting
+from turnout.votes.ledger import bundle_prefix
+from turnout.votes.poll import Poll
+from turnout.votes.ports import Message
+from turnout.votes.settings import Settings
+from turnout.votes.tally import Tally
 
 #: Events that a failure prints.
 EVENTS_SHOWN = 60

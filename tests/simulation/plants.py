@@ -6,11 +6,11 @@ from datetime import datetime
 
 import msgspec
 
-from turnout.bundle import Bundle
-from turnout.errors import OutcomeUnknown
-from turnout.fold import Posting
-from turnout.poll import Poll
-from turnout.ports import (
+from turnout.base.errors import OutcomeUnknown
+from turnout.votes.bundle import Bundle
+from turnout.votes.fold import Posting
+from turnout.votes.poll import Poll
+from turnout.votes.ports import (
     Counters,
     DrainLog,
     DrainRecord,
@@ -19,7 +19,7 @@ from turnout.ports import (
     Queue,
     Tallies,
 )
-from turnout.tally import Books, Tally
+from turnout.votes.tally import Books, Tally
 
 
 class Plant:

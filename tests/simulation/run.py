@@ -27,20 +27,20 @@ from tests.simulation.wire import (
     WiredQueue,
     WiredTallies,
 )
-from turnout.administration import Administration
-from turnout.ballot import Ballot
-from turnout.breaker import Breaker
-from turnout.bundle import Bundle, encode
-from turnout.bundler import Bundler
-from turnout.drain import Drain
-from turnout.drained import CLOCKS_APART_SECONDS
-from turnout.errors import QueueUnavailable, ServiceUnavailable, TurnoutError
-from turnout.intake import Intake
-from turnout.persistence import Persistence
-from turnout.poll import OnePer, Poll, PollChange, State
-from turnout.poll_cache import PollCache
-from turnout.settings import Settings
-from turnout.vote import Hasher
+from turnout.base.breaker import Breaker
+from turnout.base.errors import QueueUnavailable, ServiceUnavailable, TurnoutError
+from turnout.queue.batcher import Bundler
+from turnout.queue.consumer import Drain
+from turnout.queue.drained import CLOCKS_APART_SECONDS
+from turnout.votes.administration import Administration
+from turnout.votes.ballot import Ballot
+from turnout.votes.bundle import Bundle, encode
+from turnout.votes.intake import Intake
+from turnout.votes.persistence import Persistence
+from turnout.votes.poll import OnePer, Poll, PollChange, State
+from turnout.votes.poll_cache import PollCache
+from turnout.votes.settings import Settings
+from turnout.votes.vote import Hasher
 
 TURNS_MAX = 200_000
 #: How long the faults last, and how long all may take to settle after them.

@@ -7,16 +7,8 @@ import msgspec
 import pytest
 from pydantic import SecretStr
 
-from turnout.ballot import Ballot
-from turnout.breaker import Breaker
-from turnout.bundle import Bundle, encode
-from turnout.bundler import Bundler
-from turnout.drained import why_not_drained
-from turnout.errors import AlreadyCounted, PollChanged, ServiceUnavailable
-from turnout.fold import Posting
-from turnout.holdings import Holdings
-from turnout.intake import Intake
-from turnout.lane import Lane, Progress
+from turnout.base.breaker import Breaker
+from turnout.base.errors import AlreadyCounted, PollChanged, ServiceUnavailable
 from turnout.memory import (
     MemoryCounters,
     MemoryDeadLetters,
@@ -27,12 +19,20 @@ from turnout.memory import (
     MemoryTallies,
     Topic,
 )
-from turnout.persistence import Persistence
-from turnout.poll import Poll
-from turnout.poll_cache import PollCache
-from turnout.ports import DrainRecord
-from turnout.settings import Settings
-from turnout.vote import Hasher
+from turnout.queue.batcher import Bundler
+from turnout.queue.drained import why_not_drained
+from turnout.queue.leases import Holdings
+from turnout.votes.ballot import Ballot
+from turnout.votes.bundle import Bundle, encode
+from turnout.votes.fold import Posting
+from turnout.votes.handler import Lane, Progress
+from turnout.votes.intake import Intake
+from turnout.votes.persistence import Persistence
+from turnout.votes.poll import Poll
+from turnout.votes.poll_cache import PollCache
+from turnout.votes.ports import DrainRecord
+from turnout.votes.settings import Settings
+from turnout.votes.vote import Hasher
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SETTINGS = Settings(

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-from turnout.ballot import Ballot
-from turnout.poll import OnePer, Poll
+from turnout.votes.ballot import Ballot
+from turnout.votes.poll import OnePer, Poll
 
 
 class Answer(Enum):

@@ -11,15 +11,15 @@ import msgspec
 
 from tests.simulation.cloud import Cloud
 from tests.simulation.virtual import Process, at_once
-from turnout.bundle import Bundle
-from turnout.drain import first_lane_number
-from turnout.errors import AlreadyCounted, OutcomeUnknown, ServiceUnavailable, TurnoutError
-from turnout.fold import Posting
+from turnout.base.errors import AlreadyCounted, OutcomeUnknown, ServiceUnavailable, TurnoutError
 from turnout.memory import Topic
-from turnout.poll import Poll
-from turnout.ports import DrainRecord, Message
-from turnout.settings import Settings
-from turnout.tally import Books, Tally
+from turnout.queue.consumer import first_lane_number
+from turnout.votes.bundle import Bundle
+from turnout.votes.fold import Posting
+from turnout.votes.poll import Poll
+from turnout.votes.ports import DrainRecord, Message
+from turnout.votes.settings import Settings
+from turnout.votes.tally import Books, Tally
 
 T = TypeVar("T")
 Lane = asyncio.Task[Any] | None

@@ -9,10 +9,10 @@ import grpc.aio
 from google.cloud.datastore_v1 import types
 from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrpcAsyncIOTransport
 
-from turnout.errors import OutcomeUnknown, ServiceUnavailable
+from turnout.base.errors import OutcomeUnknown, ServiceUnavailable
 from turnout.gcp.channels import fault, open_channel, unary
-from turnout.poll import Poll
-from turnout.tally import Tally
+from turnout.votes.poll import Poll
+from turnout.votes.tally import Tally
 
 SERVICE = "Datastore"
 BeginTransactionRequest = types.BeginTransactionRequest.pb()

@@ -10,13 +10,13 @@ import grpc.aio
 from google.cloud.firestore_v1 import types
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
 
-from turnout.errors import AlreadyCounted, PollChanged, PollExists, ServiceUnavailable
-from turnout.fold import Delta, Posting
+from turnout.base.errors import AlreadyCounted, PollChanged, PollExists, ServiceUnavailable
 from turnout.gcp.channels import fault, open_channel, streaming, unary
-from turnout.ledger import key_prefix
-from turnout.poll import OnePer, Poll
-from turnout.ports import DrainRecord
-from turnout.tally import Books, Sums, Tally
+from turnout.votes.fold import Delta, Posting
+from turnout.votes.ledger import key_prefix
+from turnout.votes.poll import OnePer, Poll
+from turnout.votes.ports import DrainRecord
+from turnout.votes.tally import Books, Sums, Tally
 
 SERVICE = "Firestore"
 CommitRequest = types.CommitRequest.pb()

@@ -12,9 +12,9 @@ from google.pubsub_v1 import types
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
-from turnout.bundle import Bundle, encode
 from turnout.gcp.channels import fault, open_channel, unary
-from turnout.ports import Message
+from turnout.votes.bundle import Bundle, encode
+from turnout.votes.ports import Message
 
 SERVICE = "Pub/Sub"
 PublishRequest = types.PublishRequest.pb()

@@ -11,12 +11,8 @@ from typing import Self
 
 import grpc.aio
 
-from turnout.administration import Administration
-from turnout.audit import Audit
-from turnout.breaker import Breaker
-from turnout.bundler import Bundler
-from turnout.drain import Drain
-from turnout.errors import SettingsInvalid
+from turnout.base.breaker import Breaker
+from turnout.base.errors import SettingsInvalid
 from turnout.gcp.datastore import DatastoreTallies, open_datastore_channel
 from turnout.gcp.firestore import (
     FirestoreCounters,
@@ -32,12 +28,16 @@ from turnout.gcp.pubsub import (
     open_publisher_channel,
     open_subscriber_channel,
 )
-from turnout.intake import Intake
-from turnout.persistence import Persistence
-from turnout.poll_cache import PollCache
-from turnout.results import ResultsReader
-from turnout.settings import Settings
-from turnout.vote import Hasher, vote_id_text
+from turnout.queue.batcher import Bundler
+from turnout.queue.consumer import Drain
+from turnout.votes.administration import Administration
+from turnout.votes.audit import Audit
+from turnout.votes.intake import Intake
+from turnout.votes.persistence import Persistence
+from turnout.votes.poll_cache import PollCache
+from turnout.votes.results import ResultsReader
+from turnout.votes.settings import Settings
+from turnout.votes.vote import Hasher, vote_id_text
 
 
 def now() -> datetime:

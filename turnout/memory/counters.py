@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from turnout.errors import AlreadyCounted
-from turnout.fold import Delta, Posting
-from turnout.ledger import BundleEntry, KeyEntry, key_prefix
-from turnout.poll import Poll
-from turnout.ports import Clock
-from turnout.tally import Books, Sums, Tally
+from turnout.base.errors import AlreadyCounted
+from turnout.votes.fold import Delta, Posting
+from turnout.votes.ledger import BundleEntry, KeyEntry, key_prefix
+from turnout.votes.poll import Poll
+from turnout.votes.ports import Clock
+from turnout.votes.tally import Books, Sums, Tally
 
 
 class MemoryCounters:

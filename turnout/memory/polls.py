@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-from turnout.errors import PollChanged, PollExists
-from turnout.poll import Poll
-from turnout.ports import DrainRecord
+from turnout.base.errors import PollChanged, PollExists
+from turnout.votes.poll import Poll
+from turnout.votes.ports import DrainRecord
 
 
 class MemoryPolls:

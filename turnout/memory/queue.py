@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from turnout.bundle import Bundle, encode
-from turnout.ports import Clock, Message
+from turnout.votes.bundle import Bundle, encode
+from turnout.votes.ports import Clock, Message
 
 
 class _Lease(msgspec.Struct):

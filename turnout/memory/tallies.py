@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from turnout.poll import Poll
-from turnout.tally import Tally
+from turnout.votes.poll import Poll
+from turnout.votes.tally import Tally
 
 
 class MemoryTallies:
