@@ -227,8 +227,9 @@ class Engine:
 
     def _begin(self, name: str, now: datetime) -> list[Attempt]:
         entry = self._entries[name]
-        if entry.slot is not None and entry.slot <= now and not entry.running:
-            # What still waits to be tried again has had its time: the next execution begins.
+        never_ended = [each for each in entry.executions if not each.failures]
+        if entry.slot is not None and entry.slot <= now and not never_ended:
+            # What failed and waits to be tried again has had its time: the next execution begins.
             execution = Execution(self._new_id(), entry.slot, due=now)
             following = jobs.schedule_of(entry.job).next_after(max(entry.slot, now))
             entry = replace(entry, slot=following, executions=(execution,))

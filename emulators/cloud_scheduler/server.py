@@ -8,8 +8,7 @@ from pathlib import Path
 import aiohttp
 
 from emulators.api.serving import Ports, serving
-from emulators.cloud_scheduler.page import pages
-from emulators.cloud_scheduler.service import SERVICE, CloudScheduler
+from emulators.cloud_scheduler.service import SERVICE, STOP_SECONDS, CloudScheduler
 from emulators.cloud_scheduler.store import Store
 from emulators.cloud_scheduler.target import Targets
 from emulators.identity import Identity
@@ -20,15 +19,21 @@ CONNECTIONS_MAX = 100
 
 @contextlib.asynccontextmanager
 async def cloud_scheduler(
-    folder: Path, ports: Ports, identity: Identity, *, pubsub_host: str = "", clock: Clock = utc_now
+    folder: Path,
+    ports: Ports,
+    identity: Identity,
+    *,
+    pubsub_host: str = "",
+    clock: Clock = utc_now,
+    stop_seconds: float = STOP_SECONDS,
 ) -> AsyncIterator[CloudScheduler]:
     """Serves Cloud Scheduler until the block ends; its jobs stay in the folder."""
     store = await asyncio.to_thread(Store, folder)
     try:
         connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
         async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-            scheduler = CloudScheduler(store, Targets(session, identity, pubsub_host), clock)
-            async with serving({SERVICE: scheduler.methods}, ports, pages(scheduler)), _running(scheduler):
+            scheduler = CloudScheduler(store, Targets(session, identity, pubsub_host), clock, stop_seconds)
+            async with serving({SERVICE: scheduler.methods}, ports), _running(scheduler):
                 yield scheduler
     finally:
         store.close()

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 import grpc
@@ -37,18 +37,16 @@ _JOB = f"{_LOCATION}/jobs/*"
 logger = logging.getLogger(__name__)
 
 
-def utc_now() -> datetime:
-    """The moment it is."""
-    return datetime.now(UTC)
-
-
 class CloudScheduler:
     """Jobs in a store, kept by an engine, attempted at targets."""
 
-    def __init__(self, store: Store, targets: Targets, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, store: Store, targets: Targets, clock: Clock, stop_seconds: float = STOP_SECONDS
+    ) -> None:
         self._store = store
         self._targets = targets
         self._clock = clock
+        self._stop_seconds = stop_seconds
         entries = store.load()
         executions = [execution.id for entry in entries.values() for execution in entry.executions]
         self._engine = Engine(entries, next_execution=max(executions, default=0) + 1)
@@ -116,7 +114,7 @@ class CloudScheduler:
                 await self._sleep()
         finally:
             if self._under_way:
-                await asyncio.wait(self._under_way, timeout=STOP_SECONDS)
+                await asyncio.wait(self._under_way, timeout=self._stop_seconds)
             for task in self._under_way:
                 task.cancel()
             await asyncio.gather(*self._under_way, *self._changing, return_exceptions=True)
@@ -216,6 +214,12 @@ class CloudScheduler:
 
     async def _get(self, request: Any) -> Any:
         return self._engine.get(request.name)
+
+    async def create(self, parent: str, given: types.Job) -> types.Job:
+        """Creates a job from within the process, by the API's own way."""
+        request = types.CreateJobRequest(parent=parent, job=given)
+        made: types.Job = types.Job.wrap(await self._create(types.CreateJobRequest.pb(request)))
+        return made
 
     async def _create(self, request: Any) -> Any:
         parent = jobs.checked_parent(request.parent)
