@@ -22,6 +22,7 @@ from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
 )
 from google.protobuf import duration_pb2, field_mask_pb2
 
+from emulators.api.refused import HTTP_STATUS
 from emulators.api.serving import Ports, choose_ports
 from emulators.cloud_scheduler.server import cloud_scheduler
 from emulators.cloud_scheduler.service import CloudScheduler
