@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import aiohttp
+from aiohttp import web
 
 from emulators.api.serving import Ports, serving
 from emulators.cloud_scheduler.service import SERVICE, STOP_SECONDS, CloudScheduler
@@ -26,6 +27,7 @@ async def cloud_scheduler(
     pubsub_host: str = "",
     clock: Clock = utc_now,
     stop_seconds: float = STOP_SECONDS,
+    pages: Sequence[web.RouteDef] = (),
 ) -> AsyncIterator[CloudScheduler]:
     """Serves Cloud Scheduler until the block ends; its jobs stay in the folder."""
     store = await asyncio.to_thread(Store, folder)
@@ -33,7 +35,7 @@ async def cloud_scheduler(
         connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
         async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
             scheduler = CloudScheduler(store, Targets(session, identity, pubsub_host), clock, stop_seconds)
-            async with serving({SERVICE: scheduler.methods}, ports), _running(scheduler):
+            async with serving({SERVICE: scheduler.methods}, ports, pages), _running(scheduler):
                 yield scheduler
     finally:
         store.close()

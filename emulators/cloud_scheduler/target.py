@@ -105,10 +105,7 @@ class Targets:
         )
         if target.body:
             headers.setdefault("Content-Type", "application/octet-stream")
-        headers["User-Agent"] = USER_AGENT
-        headers["X-CloudScheduler"] = "true"
-        headers["X-CloudScheduler-JobName"] = short_name(attempt.job.name)
-        headers["X-CloudScheduler-ScheduleTime"] = told(attempt.slot)
+        headers.update(scheduler_headers(short_name(attempt.job.name), attempt.slot))
         token = self._token(target)
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -141,9 +138,14 @@ class Targets:
             return await _outcome(answer)
 
 
-def told(slot: datetime) -> str:
-    """A schedule time as the header has it, such as `2026-10-05T01:41:00-07:00`."""
-    return slot.astimezone(TOLD_ZONE).isoformat()
+def scheduler_headers(name: str, slot: datetime) -> dict[str, str]:
+    """The headers by which a handler knows Cloud Scheduler, the job, and the moment that it is called for."""
+    return {
+        "User-Agent": USER_AGENT,
+        "X-CloudScheduler": "true",
+        "X-CloudScheduler-JobName": name,
+        "X-CloudScheduler-ScheduleTime": slot.astimezone(TOLD_ZONE).isoformat(),
+    }
 
 
 def code_of(status: int) -> grpc.StatusCode:

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from emulators.google import GoogleEmulators
 from emulators.processes import POLL_SECONDS, Process, free_port, stop_all
 from emulators.resources import create_resources
-from emulators.run import Execution, job_named, start_function, until_function_ready
+from emulators.run import job_named, start_function, start_job, until_function_ready
 from tests.faults.proxy import WAIT_SECONDS_MAX, Call, Proxy
 from tests.faults.running import EXIT_SECONDS_MAX, LOOK_SECONDS, Function, Job
 from turnout.deployment import function_for_path
@@ -247,7 +247,7 @@ class World:
         return DeadLetterOffice(self.wiring.dead_letter_queue(), self.wiring.redrive())
 
     def _drain_process(self, pubsub: Proxy, firestore: Proxy, settings: Mapping[str, object]) -> Job:
-        execution = Execution(
+        execution = start_job(
             job_named("drain"),
             self._environment(pubsub, firestore, {**ONE_BY_ONE, **settings}),
             log_folder=self._folder,
