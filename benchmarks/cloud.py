@@ -8,7 +8,7 @@ import msgspec
 
 from emulators.run import Execution
 from emulators.stack import LocalCloud
-from turnout.gcp.wiring import Wiring
+from turnout.gcp.votes.wiring import Wiring
 from turnout.votes.poll import OnePer, Poll
 from turnout.votes.tally import Tally
 

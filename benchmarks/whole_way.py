@@ -23,7 +23,7 @@ from benchmarks.table import Figure, median_of
 from emulators.cloud_scheduler.target import scheduler_headers
 from emulators.identity.tokens import utc_now
 from emulators.stack import LocalCloud
-from turnout.gcp.wiring import Wiring
+from turnout.gcp.votes.wiring import Wiring
 from turnout.votes.poll import OnePer, Poll
 
 VOTES = 500_000

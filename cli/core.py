@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Mapping
 import structlog
 
 from cli.screen import console
-from cli.target import settings_from, told
-from turnout.gcp.wiring import Wiring
-from turnout.queue.consumer import Drain
-from turnout.queue.dead_letters import DeadLetter, DeadLetterOffice, Redriven
+from cli.target import environment_of_jobs
+from turnout.base.environment import read
+from turnout.gcp.votes.settings import Settings
+from turnout.gcp.votes.wiring import Wiring
+from turnout.queue.dead_letters import DeadLetter, Redriven
 from turnout.votes.audit import Verdict
-from turnout.votes.handler import Progress
+from turnout.votes.drain import Drain, Progress
 
 REDRAW_SECONDS = 0.2
 
@@ -34,8 +35,8 @@ def log_to_standard_error() -> None:
 async def wired(environment: Mapping[str, str] | None = None, **changes: object) -> AsyncIterator[Wiring]:
     """The core on the services of the environment, or of the local cloud that runs here."""
     log_to_standard_error()
-    given = told(os.environ) if environment is None else environment
-    async with Wiring(settings_from(given, **changes)) as wiring:
+    given = environment_of_jobs(os.environ) if environment is None else environment
+    async with Wiring(read(Settings, given, **changes)) as wiring:
         yield wiring
 
 
@@ -55,17 +56,13 @@ async def audit(poll: str) -> list[Verdict]:
 async def list_dead_letters(limit: int) -> list[DeadLetter]:
     """The dead letters."""
     async with wired() as wiring:
-        return await _office(wiring).look(limit)
+        return await wiring.dead_letter_office().look(limit)
 
 
 async def redrive(limit: int, ids: list[str]) -> Redriven:
     """Sends dead letters the votes' way again."""
     async with wired() as wiring:
-        return await _office(wiring).redrive(limit, ids)
-
-
-def _office(wiring: Wiring) -> DeadLetterOffice:
-    return DeadLetterOffice(wiring.dead_letter_queue(), wiring.redrive())
+        return await wiring.dead_letter_office().redrive(limit, ids)
 
 
 async def _drain(drain: Drain) -> Progress:

@@ -14,7 +14,7 @@ import msgspec
 
 from cli.client import Answer, fault, silence
 from cli.faults import NoAnswer, Refused
-from turnout.base.backoff import waits
+from turnout.base.retry import RetryPolicy
 
 BATCH_VOTES = 1_000
 #: Of the votes, those that come one by one, and the most of them.
@@ -29,8 +29,7 @@ BATCH_CONNECTIONS = 8
 SINGLE_CONNECTIONS = 24
 ATTEMPTS_MAX = 12
 ANSWER_SECONDS_MAX = 30.0
-BACKOFF_FIRST_SECONDS = 0.1
-BACKOFF_MAX_SECONDS = 5.0
+PATIENCE = RetryPolicy(first_seconds=0.1, max_seconds=5.0, attempts_max=ATTEMPTS_MAX)
 RETRY_AFTER_SECONDS_MAX = 30.0
 RETRIED = frozenset({429, 500, 502, 503, 504})
 SUCCESS = range(200, 300)
@@ -161,7 +160,7 @@ class Crowd:
             self._on_answer(self.account)
 
     async def _send(self, session: aiohttp.ClientSession, request: Request) -> None:
-        pauses = waits(BACKOFF_FIRST_SECONDS, BACKOFF_MAX_SECONDS, random.random)
+        pauses = PATIENCE.waits(random.random)
         headers = {"Content-Type": "application/json", "Idempotency-Key": request.key}
         for attempt in range(1, ATTEMPTS_MAX + 1):
             pause = next(pauses)

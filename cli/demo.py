@@ -20,10 +20,10 @@ from cli.crowd import Account, Crowd, Plan
 from cli.faults import CheckFailed
 from cli.screen import Progress, Steps, console
 from emulators.stack import LocalCloud
-from turnout.gcp.wiring import Wiring
+from turnout.gcp.votes.wiring import Wiring
 from turnout.votes.audit import Verdict
 from turnout.votes.persistence import PersistReport
-from turnout.votes.poll import Poll, PollPlan
+from turnout.votes.poll import NewPoll, Poll
 from turnout.votes.tally import Tally
 
 POLL = "finals"
@@ -105,7 +105,7 @@ async def prove(cloud: LocalCloud, steps: Steps, plan: Plan) -> Outcome:
 
 
 async def _open_poll(client: Client, wiring: Wiring, plan: Plan) -> Poll:
-    wanted = PollPlan(id=POLL, title=TITLE, choices=list(plan.choices))
+    wanted = NewPoll(id=POLL, title=TITLE, choices=list(plan.choices))
     await client.call("POST", "/polls", object, body=wanted)
     poll = await wiring.polls().get(POLL)
     if poll is None:

@@ -18,7 +18,7 @@ from cli.faults import NoAnswer
 from cli.screen import console, counted, results_view
 from cli.target import base_url
 from turnout.votes.persistence import PersistReport
-from turnout.votes.poll import PollPlan
+from turnout.votes.poll import NewPoll
 from turnout.votes.results import Results, Source
 
 LOOK_SECONDS = 1.0
@@ -63,7 +63,7 @@ async def _client() -> AsyncIterator[Client]:
         yield client
 
 
-async def create_poll(plan: PollPlan) -> PollDocument:
+async def create_poll(plan: NewPoll) -> PollDocument:
     """Creates a poll."""
     wanted = {name: value for name, value in msgspec.structs.asdict(plan).items() if value not in (None, "")}
     async with _client() as client:

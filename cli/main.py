@@ -9,8 +9,8 @@ from rich.text import Text
 
 from cli.faults import EPILOG, CheckFailed, Faults
 from cli.running import run
-from turnout.base.errors import moment
-from turnout.votes.poll import OnePer, PollPlan
+from turnout.base.clock import moment
+from turnout.votes.poll import NewPoll, OnePer
 
 if TYPE_CHECKING:
     from cli.http import PollDocument
@@ -126,7 +126,7 @@ def create_poll(
     """Create a poll; it is open at once unless you say when it opens."""
     from cli import http
 
-    plan = PollPlan(
+    plan = NewPoll(
         id=poll,
         choices=choices,
         title=title,

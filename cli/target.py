@@ -3,12 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from cli.faults import NowhereToGo
 from emulators import state
-from turnout.base.errors import SettingsInvalid
-from turnout.votes.settings import Settings
 
 URL_VARIABLE = "TURNOUT_URL"
 PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
@@ -33,7 +29,7 @@ def base_url(environment: Mapping[str, str]) -> str:
     return running.base_url
 
 
-def told(environment: Mapping[str, str]) -> dict[str, str]:
+def environment_of_jobs(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment in which jobs and audits work; `NowhereToGo` if it names no project and no local cloud runs."""
     if environment.get(PROJECT_VARIABLE):
         return dict(environment)
@@ -41,25 +37,3 @@ def told(environment: Mapping[str, str]) -> dict[str, str]:
     if running is None:
         raise NowhereToGo(PROJECT_VARIABLE)
     return {**environment, **running.environment}
-
-
-def settings_from(environment: Mapping[str, str], **changes: object) -> Settings:
-    """The settings that a process in this environment would read; `SettingsInvalid` names what cannot be used."""
-    given: dict[str, object] = {
-        name: environment[_variable(name)] for name in Settings.model_fields if _variable(name) in environment
-    }
-    try:
-        return Settings.model_validate({**given, **changes})
-    except ValidationError as error:
-        raise SettingsInvalid([_fault(each["loc"], each["msg"]) for each in error.errors()]) from None
-
-
-def _variable(name: str) -> str:
-    return Settings.model_fields[name].alias or f"TURNOUT_{name.upper()}"
-
-
-def _fault(location: tuple[int | str, ...], message: str) -> str:
-    if not location:
-        return message.removeprefix("Value error, ")
-    name = str(location[0])
-    return f"{_variable(name) if name in Settings.model_fields else name}: {message}"

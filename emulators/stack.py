@@ -41,9 +41,10 @@ from emulators.run import (
     until_function_ready,
 )
 from emulators.schedules import scheduled
-from turnout.base.errors import moment
+from turnout.base.clock import moment
+from turnout.base.environment import read
 from turnout.deployment import FUNCTIONS, JOBS, Function
-from turnout.votes.settings import Settings
+from turnout.gcp.votes.settings import Settings
 
 DEFAULT_PROJECT = "demo-turnout"
 DEFAULT_PORT = 8080
@@ -104,7 +105,7 @@ class LocalCloud:
         #: Each function's own address, by its name.
         self.function_urls: dict[str, str] = {}
         #: The variables of this cloud alone.
-        self.told: dict[str, str] = {}
+        self.variables: dict[str, str] = {}
         #: What any process needs as its environment to work with this cloud: this process's, and the cloud's own.
         self.environment: dict[str, str] = {}
 
@@ -132,12 +133,7 @@ class LocalCloud:
     @property
     def settings(self) -> Settings:
         """The settings that a function or a job reads from this cloud's environment."""
-        given = {}
-        for name, field in Settings.model_fields.items():
-            variable = field.alias or f"TURNOUT_{name.upper()}"
-            if variable in self.environment:
-                given[name] = self.environment[variable]
-        return Settings.model_validate(given)
+        return read(Settings, self.environment)
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -242,7 +238,7 @@ class LocalCloud:
         self.base_url = f"http://{LOOPBACK}:{self._port}"
         self.scheduler_ports = choose_ports("Cloud Scheduler")
         self.run_ports = choose_ports("Cloud Run")
-        self.told = {
+        self.variables = {
             "GOOGLE_CLOUD_PROJECT": self._project,
             **self._google.environment,
             "CLOUD_SCHEDULER_EMULATOR_HOST": self.scheduler_ports.grpc_host,
@@ -252,7 +248,7 @@ class LocalCloud:
             "TURNOUT_URL": self.base_url,
             **self._settings,
         }
-        self.environment = {**os.environ, **self.told}
+        self.environment = {**os.environ, **self.variables}
 
     async def _start_google(self) -> None:
         with self._step("emulators"):
@@ -312,7 +308,7 @@ class LocalCloud:
                 folder,
                 self.scheduler_ports,
                 identity,
-                pubsub_host=self.told["PUBSUB_EMULATOR_HOST"],
+                pubsub_host=self.variables["PUBSUB_EMULATOR_HOST"],
                 pages=identity_routes(identity),
             ) as scheduler,
         ):
@@ -343,7 +339,7 @@ class LocalCloud:
         return state.State(
             base_url=self.base_url,
             project=self._project,
-            environment=self.told,
+            environment=self.variables,
             function_urls=self.function_urls,
             holder_pid=os.getpid(),
             pids={process.name: process.pid for process in self.processes},

@@ -1,20 +1,34 @@
-"""What the pure tests make: polls, bundles, and strategies for them."""
+"""What tests make: clocks, settings, polls, bundles, messages, and strategies for them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 
-from turnout.votes.bundle import Bundle
+from turnout.gcp.votes.settings import Settings
+from turnout.queue.message import Message, Outgoing
+from turnout.votes.bundle import Bundle, encode
 from turnout.votes.fold import Account, Leased, batches
 from turnout.votes.poll import Poll
-from turnout.votes.settings import Settings
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 ACCOUNT = Account(shard=3, expire_at=NOON + 100 * DAY)
 ACCOUNTS = {"finals": ACCOUNT, "semis": ACCOUNT}
+
+
+class FixedClock:
+    """A clock that the test sets: `seconds` after noon."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+
+    def now(self) -> datetime:
+        return NOON + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
 
 
 def make_poll(**changes: Any) -> Poll:
@@ -31,8 +45,23 @@ def make_poll(**changes: Any) -> Poll:
 
 
 def make_settings(**changes: Any) -> Settings:
-    """Settings that read nothing from this machine's environment but the project's name."""
+    """Settings that read nothing from this machine's environment."""
     return Settings(**{"project": "test", **changes})
+
+
+def messages_of(bundles: Iterable[Bundle]) -> list[Outgoing]:
+    """Bundles as they are published."""
+    return [Outgoing(encode(bundle)) for bundle in bundles]
+
+
+def make_message(bundle: Bundle, ack_id: str = "1") -> Message:
+    """A bundle as it is leased."""
+    return Message(ack_id=ack_id, id=ack_id, data=encode(bundle))
+
+
+def lease_of(bundle: Bundle, ack_id: str = "1") -> Leased:
+    """A bundle that a lane holds."""
+    return Leased(make_message(bundle, ack_id), bundle, ACCOUNT)
 
 
 def hex_id(number: int) -> str:

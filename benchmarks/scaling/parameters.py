@@ -7,7 +7,7 @@ from typing import Annotated, get_type_hints
 import msgspec
 
 from benchmarks import prices
-from turnout.votes.settings import Settings
+from turnout.gcp.votes.settings import Settings
 
 UNBOUNDED = math.inf
 

@@ -210,7 +210,7 @@ def limits(keys_each_vote: int, deployed: Parameters) -> list[Limit]:
             "instances",
             "instances",
             deployed.instances_max * an_instance,
-            "`functions.votes.vote.max_instances`",
+            "`functions.vote.max_instances`",
         ),
         Limit(
             "vCPU of one task",

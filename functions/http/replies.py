@@ -1,4 +1,4 @@
-"""Replies: JSON, or a problem document (RFC 9457). One table says which fault has which status."""
+"""Replies: JSON, or a problem document (RFC 9457). Tables say which fault has which status: a common one, and one per family."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from turnout.base import errors
 from turnout.base.logs import bind_trace
-from turnout.votes.ballot import FAULTS_NAMED_MAX
+from turnout.queue.errors import QueueUnavailable
 
 log = structlog.get_logger()
 
@@ -26,32 +26,27 @@ class Answer(msgspec.Struct, frozen=True):
     title: str
 
 
-#: The first type that a fault is an instance of decides.
-ANSWERS: dict[type[errors.TurnoutError], Answer] = {
+#: A table of answers, by the type of the fault.
+Answers = Mapping[type[errors.TurnoutError], Answer]
+#: How faults of any family are answered. The first type that a fault is an instance of decides.
+COMMON_ANSWERS: Answers = {
     errors.BatchRefused: Answer(
-        422, "batch-refused", "Some votes of the batch are at fault; none was accepted"
+        422, "batch-refused", "Some items of the batch are at fault; none was accepted"
     ),
     errors.ValueRefused: Answer(422, "value-refused", "A value is outside the stated limits"),
     errors.BodyInvalid: Answer(400, "body-invalid", "The body cannot be understood"),
     errors.RequestInvalid: Answer(400, "request-invalid", "The request cannot be understood"),
     errors.PathUnknown: Answer(404, "path-unknown", "Nothing is at this address"),
-    errors.PollUnknown: Answer(404, "poll-unknown", "There is no such poll"),
     errors.MethodNotAllowed: Answer(405, "method-not-allowed", "The method is not allowed here"),
-    errors.PollNotOpen: Answer(409, "poll-not-open", "The poll has not opened yet"),
-    errors.PollClosed: Answer(409, "poll-closed", "The poll has closed"),
-    errors.PollExists: Answer(409, "poll-exists", "A poll with this id exists already"),
-    errors.PollChanged: Answer(409, "poll-changed", "Somebody else changed the poll meanwhile"),
-    errors.ChangeRefused: Answer(409, "change-refused", "The poll's state does not allow this change"),
-    errors.NotCertifiable: Answer(409, "not-certifiable", "The poll cannot be certified yet"),
     errors.BodyTooLarge: Answer(413, "body-too-large", "The body is too large"),
     errors.MediaTypeUnsupported: Answer(415, "media-type-unsupported", "The media type is not supported"),
-    errors.ChoiceUnknown: Answer(422, "choice-unknown", "The poll has no such choice"),
-    errors.KeyMissing: Answer(422, "key-missing", "The poll counts one vote per key, and this vote has none"),
-    errors.QueueUnavailable: Answer(503, "queue-unavailable", "The queue cannot take the vote now"),
+    QueueUnavailable: Answer(503, "queue-unavailable", "The queue cannot take anything now"),
     errors.ServiceUnavailable: Answer(503, "service-unavailable", "A backing service is unavailable"),
 }
 INTERNAL = Answer(500, "internal", "Turnout made a mistake; it is logged")
 RETRY_AFTER_SECONDS = 1.0
+#: Faults that a refused batch names one by one.
+FAULTS_NAMED_MAX = 100
 
 _json = msgspec.json.Encoder()
 
@@ -80,13 +75,15 @@ def json_reply(
     return Response(_json.encode(body), status, headers, media_type)
 
 
-def problem(fault: errors.TurnoutError) -> Response:
+def problem(fault: errors.TurnoutError, answers: Answers = COMMON_ANSWERS) -> Response:
     """The problem document of a fault."""
-    answer = answer_for(fault)
+    answer = answer_for(fault, answers)
     document: dict[str, object] = problem_document(fault, answer)
     if isinstance(fault, errors.BatchRefused):
         named = sorted(fault.faults.items())[:FAULTS_NAMED_MAX]
-        document["faults"] = [{"index": index, **_brief(each)} for index, each in named]
+        document["faults"] = [
+            {"index": index, **_brief(each, answer_for(each, answers))} for index, each in named
+        ]
         document["faults_total"] = len(fault.faults)
     return json_reply(
         document, status=answer.status, headers=_headers(fault), media_type="application/problem+json"
@@ -110,47 +107,55 @@ def problem_type(answer: Answer) -> str:
     return f"urn:turnout:problem:{answer.slug}"
 
 
-def answer_for(fault: errors.TurnoutError) -> Answer:
+def answer_for(fault: errors.TurnoutError, answers: Answers = COMMON_ANSWERS) -> Answer:
     """The table's row for a fault."""
-    for kind, answer in ANSWERS.items():
+    for kind, answer in answers.items():
         if isinstance(fault, kind):
             return answer
     return INTERNAL
 
 
-def answering(handler: Handler) -> Handler:
-    """Answers with a problem document whenever the handler raises: no fault goes out unnamed."""
+def answering(own: Answers) -> Callable[[Handler], Handler]:
+    """Answers with a problem document whenever the handler raises, by the family's own table and the common one."""
+    answers: Answers = {**own, **COMMON_ANSWERS}
 
-    @wraps(handler)
-    async def answer(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody reads it
-        except errors.TurnoutError as fault:
-            reply = problem(fault)
-            if reply.status_code >= INTERNAL.status:
+    def decorate(handler: Handler) -> Handler:
+        @wraps(handler)
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except ClientDisconnect:
+                return Response(status_code=400)  # nobody reads it
+            except errors.TurnoutError as fault:
+                reply = problem(fault, answers)
+                if reply.status_code >= INTERNAL.status:
+                    bind_trace(request.headers)
+                    path = request.scope["path"]
+                    log.error("request failed", status=reply.status_code, error=str(fault), path=path)
+                return reply
+            except Exception:
                 bind_trace(request.headers)
-                log.error(
-                    "request failed", status=reply.status_code, error=str(fault), path=request.scope["path"]
-                )
-            return reply
-        except Exception:
-            bind_trace(request.headers)
-            log.exception("request crashed", path=request.scope["path"])
-            document = {
-                "type": problem_type(INTERNAL),
-                "title": INTERNAL.title,
-                "status": INTERNAL.status,
-                "detail": "Send the request again; if this repeats, tell whoever runs this service.",
-            }
-            return json_reply(document, status=INTERNAL.status, media_type="application/problem+json")
+                log.exception("request crashed", path=request.scope["path"])
+                return _internal_problem()
 
-    return answer
+        return answer
+
+    return decorate
 
 
-def _brief(fault: errors.TurnoutError) -> dict[str, object]:
-    document = problem_document(fault, answer_for(fault))
+def _internal_problem() -> Response:
+    """What a client is told of a mistake of ours: no fault goes out unnamed."""
+    document = {
+        "type": problem_type(INTERNAL),
+        "title": INTERNAL.title,
+        "status": INTERNAL.status,
+        "detail": "Send the request again; if this repeats, tell whoever runs this service.",
+    }
+    return json_reply(document, status=INTERNAL.status, media_type="application/problem+json")
+
+
+def _brief(fault: errors.TurnoutError, answer: Answer) -> dict[str, object]:
+    document = problem_document(fault, answer)
     return {name: document[name] for name in ("type", "detail", "field") if name in document}
 
 
@@ -164,7 +169,7 @@ def _detail(fault: errors.TurnoutError) -> str:
 def _headers(fault: errors.TurnoutError) -> dict[str, str]:
     if isinstance(fault, errors.MethodNotAllowed):
         return {"Allow": ", ".join(fault.allowed)}
-    if isinstance(fault, errors.QueueUnavailable):
+    if isinstance(fault, QueueUnavailable):
         return {"Retry-After": str(max(1, ceil(fault.retry_after_seconds)))}
     if isinstance(fault, errors.ServiceUnavailable):
         return {"Retry-After": str(ceil(RETRY_AFTER_SECONDS))}

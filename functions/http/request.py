@@ -1,6 +1,5 @@
 """Requests: the body within its limit, and its media type."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -8,13 +7,8 @@ from typing import TypeVar
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from turnout.base.errors import (
-    BodyInvalid,
-    BodyTooLarge,
-    MediaTypeUnsupported,
-    MethodNotAllowed,
-    RequestInvalid,
-)
+from turnout.base.errors import BodyTooLarge, MediaTypeUnsupported, MethodNotAllowed, RequestInvalid
+from turnout.base.strict_json import decode, refuse_repeated_fields
 
 T = TypeVar("T")
 
@@ -73,19 +67,12 @@ def media_type(request: Request, supported: Sequence[str]) -> str:
     return kind
 
 
-async def read_json(request: Request, kind: type[T], bytes_max: int) -> T:
+async def read_json(request: Request, decoder: msgspec.json.Decoder[T], bytes_max: int) -> T:
     """The body as JSON of one shape."""
     media_type(request, ("application/json",))
     body = await read_body(request, bytes_max)
-    try:
-        decoded = msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        field = path.rstrip("`").replace(".", "/").replace("[", "/").replace("]", "")
-        raise BodyInvalid(f"{message}.", field=field) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BodyInvalid(f"The body is no JSON: {error}.") from None
-    _refuse_repeated_fields(body)
+    decoded = decode(body, decoder)
+    refuse_repeated_fields(body)
     return decoded
 
 
@@ -96,7 +83,7 @@ def schedule_time(request: Request, otherwise: datetime) -> datetime:
         return otherwise
     moment = _moment(given)
     if moment is None:
-        raise RequestInvalid(f"{SCHEDULE_TIME} is no RFC 3339 moment.", field=SCHEDULE_TIME)
+        raise RequestInvalid(f"{SCHEDULE_TIME} is not an RFC 3339 moment.", field=SCHEDULE_TIME)
     if moment > otherwise + SCHEDULE_AHEAD_MAX:
         raise RequestInvalid(f"{SCHEDULE_TIME} lies in the future.", field=SCHEDULE_TIME)
     return moment
@@ -109,17 +96,3 @@ def _moment(given: str) -> datetime | None:
         return moment.astimezone(UTC) if moment.tzinfo else None
     except (ValueError, OverflowError):
         return None
-
-
-def _refuse_repeated_fields(body: bytes) -> None:
-    """The decoder takes the last of several fields with one name; a person may have meant another one."""
-
-    def unique(pairs: list[tuple[str, object]]) -> None:
-        seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                raise BodyInvalid(f"The field {name!r} is given twice.", field=f"/{name}")
-            seen.add(name)
-
-    # Numbers stay text: they are of no interest here, and Python refuses to convert very long ones.
-    json.loads(body, object_pairs_hook=unique, parse_int=str, parse_float=str)

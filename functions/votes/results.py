@@ -13,11 +13,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.http import instance
 from functions.http.cors import cross_origin, preflight
-from functions.http.replies import answering
 from functions.http.request import expect_method
-from turnout.base.errors import PathUnknown, PollUnknown, RequestInvalid, ServiceUnavailable
+from functions.votes import instance
+from functions.votes.problems import answering_votes
+from turnout.base.errors import PathUnknown, RequestInvalid, ServiceUnavailable
+from turnout.votes.errors import PollUnknown
 from turnout.votes.poll import check_poll_id
 from turnout.votes.results import Results, Source
 
@@ -36,7 +37,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 @functions_framework.aio.http
 @cross_origin
-@answering
+@answering_votes
 async def results(request: Request) -> Response:
     """Answers with a poll's results, as asked for by `?format=` or `Accept`, from `?source=` live or persisted."""
     if request.method == "OPTIONS":

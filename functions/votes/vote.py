@@ -4,11 +4,12 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.http import instance
 from functions.http.cors import cross_origin, preflight
 from functions.http.direct import directly
-from functions.http.replies import Accepted, answering
+from functions.http.replies import Accepted
 from functions.http.request import expect_method, header, media_type, read_body
+from functions.votes import instance
+from functions.votes.problems import answering_votes
 from turnout.base.errors import PathUnknown
 from turnout.votes.ballot import check_idempotency_key, parse_batch, parse_form, parse_json, parse_lines
 
@@ -20,7 +21,7 @@ NDJSON = "application/x-ndjson"
 @functions_framework.aio.http
 @directly
 @cross_origin
-@answering
+@answering_votes
 async def vote(request: Request) -> Response:
     """Takes one vote at `/vote` (or the root of its own address), and a batch at `/votes`."""
     path = request.scope["path"].rstrip("/")
@@ -33,7 +34,7 @@ async def vote(request: Request) -> Response:
 
 
 async def _take_one(request: Request) -> Response:
-    settings = instance.wiring().settings
+    settings = instance.settings()
     kind = media_type(request, (JSON, FORM))
     body = await read_body(request, settings.vote_body_bytes_max)
     ballot = parse_json(body) if kind == JSON else parse_form(body)
@@ -43,7 +44,7 @@ async def _take_one(request: Request) -> Response:
 
 
 async def _take_batch(request: Request) -> Response:
-    settings = instance.wiring().settings
+    settings = instance.settings()
     kind = media_type(request, (JSON, NDJSON))
     body = await read_body(request, settings.votes_body_bytes_max)
     parse = parse_batch if kind == JSON else parse_lines

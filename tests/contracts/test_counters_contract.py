@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.contracts.services import EXPIRY, Services, a_poll, a_posting, bundle_name
-from turnout.base.errors import AlreadyCounted
+from turnout.votes.errors import AlreadyCounted
 from turnout.votes.fold import Delta, Posting
 from turnout.votes.ledger import BundleEntry, KeyEntry, bundle_prefix, key_prefix
 

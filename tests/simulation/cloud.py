@@ -2,26 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from tests.simulation.virtual import BEGINNING, at_once
-from turnout.base.errors import BundleUnreadable
-from turnout.memory import (
-    MemoryCounters,
-    MemoryDeadLetters,
-    MemoryDrainLog,
-    MemoryPolls,
-    MemoryPublisher,
-    MemoryQueue,
-    MemoryTallies,
-    Topic,
-)
+from tests.simulation.virtual import LoopClock, at_once
+from turnout.gcp.votes.settings import Settings
+from turnout.memory.queue import Mailbox, MemoryConsumerLog, MemorySubscription, MemoryTopic
+from turnout.memory.votes import MemoryCounters, MemoryPollStore, MemoryTallies
+from turnout.queue.dead_letters import MESSAGE_ID_ATTRIBUTE, REASON_ATTRIBUTE
+from turnout.queue.message import Message, Outgoing
 from turnout.votes.bundle import Bundle, decode
+from turnout.votes.errors import BundleUnreadable
 from turnout.votes.fold import Posting
 from turnout.votes.ledger import bundle_prefix
 from turnout.votes.poll import Poll
-from turnout.votes.ports import Message
-from turnout.votes.settings import Settings
 from turnout.votes.tally import Tally
 
 #: Events that a failure prints.
@@ -34,17 +27,15 @@ class Cloud:
 
     def __init__(self, settings: Settings) -> None:
         loop = asyncio.get_running_loop()
-        monotonic = loop.time
-        self.topic = Topic(monotonic=monotonic, clock=self.clock)
-        self.dead_topic = Topic(monotonic=monotonic, clock=self.clock)
-        self.publisher = MemoryPublisher(self.topic)
-        self.queue = MemoryQueue(
-            self.topic, ack_deadline_seconds=settings.ack_deadline_seconds, monotonic=monotonic
+        self.clock = LoopClock(loop)
+        self.topic = Mailbox(clock=self.clock)
+        self.dead_topic = Mailbox(clock=self.clock)
+        self.subscription = MemorySubscription(
+            self.topic, ack_deadline_seconds=settings.ack_deadline_seconds, clock=self.clock
         )
-        self.dead_letters = MemoryDeadLetters(self.dead_topic)
-        self.polls = MemoryPolls()
+        self.polls = MemoryPollStore()
         self.counters = MemoryCounters(clock=self.clock)
-        self.drain_log = MemoryDrainLog()
+        self.consumer_log = MemoryConsumerLog()
         self.tallies = MemoryTallies()
         #: Every bundle that ever reached the topic.
         self.arrived: dict[str, Bundle] = {}
@@ -59,9 +50,6 @@ class Cloud:
         self.violation: asyncio.Future[str] = loop.create_future()
         self._loop = loop
 
-    def clock(self) -> datetime:
-        return BEGINNING + timedelta(seconds=self._loop.time())
-
     def note(self, who: str, what: str) -> None:
         self.events.append((self._loop.time(), who, what))
         if len(self.events) > EVENTS_MAX:
@@ -74,30 +62,32 @@ class Cloud:
 
     # What takes effect, and what must hold then.
 
-    def publish(self, bundles: Sequence[Bundle]) -> None:
-        for bundle in bundles:
+    def publish(self, messages: Sequence[Outgoing]) -> None:
+        for message in messages:
+            bundle = decode(message.data)
             known = self.arrived.setdefault(bundle.id, bundle)
             if known != bundle:
                 self.violate(f"bundle {bundle.id} was published with two contents")
             self.arrived_votes.update(
                 (bundle.poll, choice) for choice in (*bundle.counts, *(choice for _, choice in bundle.keyed))
             )
-        at_once(self.publisher.publish(bundles, timeout_seconds=1.0))
+        at_once(MemoryTopic(self.topic).publish(messages, timeout_seconds=1.0))
 
-    def acknowledge(self, receipts: Sequence[str]) -> None:
-        for receipt in receipts:
-            message = self.topic.leased(receipt)
+    def acknowledge(self, ack_ids: Sequence[str]) -> None:
+        for ack_id in ack_ids:
+            message = self.topic.leased(ack_id)
             if message is not None and not self._is_settled(message):
                 self.violate(f"message {message.id} was acknowledged, but is neither counted nor buried")
-        at_once(self.queue.acknowledge(receipts))
+        at_once(self.subscription.acknowledge(ack_ids))
 
-    def bury(self, message: Message, reason: str) -> None:
-        if message.id not in self.poison:
-            self.violate(f"message {message.id} holds votes, but was dead-lettered: {reason}")
+    def bury(self, letter: Outgoing) -> None:
+        message_id, reason = letter.attributes[MESSAGE_ID_ATTRIBUTE], letter.attributes[REASON_ATTRIBUTE]
+        if message_id not in self.poison:
+            self.violate(f"message {message_id} holds votes, but was dead-lettered: {reason}")
         if not reason:
-            self.violate(f"message {message.id} was dead-lettered without a reason")
-        self.buried.add(message.id)
-        at_once(self.dead_letters.bury(message, reason))
+            self.violate(f"message {message_id} was dead-lettered without a reason")
+        self.buried.add(message_id)
+        self.dead_topic.put(letter)
 
     def commit(self, posting: Posting) -> None:
         at_once(self.counters.commit(posting))

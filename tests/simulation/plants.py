@@ -6,19 +6,14 @@ from datetime import datetime
 
 import msgspec
 
+from tests.factories import messages_of
 from turnout.base.errors import OutcomeUnknown
-from turnout.votes.bundle import Bundle
+from turnout.queue.message import Message, Outgoing
+from turnout.queue.ports import ConsumerLog, ConsumerRecord, Subscription, Topic
+from turnout.votes.bundle import decode
 from turnout.votes.fold import Posting
 from turnout.votes.poll import Poll
-from turnout.votes.ports import (
-    Counters,
-    DrainLog,
-    DrainRecord,
-    Message,
-    Publisher,
-    Queue,
-    Tallies,
-)
+from turnout.votes.ports import Counters, Tallies
 from turnout.votes.tally import Books, Tally
 
 
@@ -28,37 +23,37 @@ class Plant:
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
 
-    def publisher(self, inner: Publisher) -> Publisher:
+    def topic(self, inner: Topic) -> Topic:
         return inner
 
-    def queue(self, inner: Queue) -> Queue:
+    def subscription(self, inner: Subscription) -> Subscription:
         return inner
 
     def counters(self, inner: Counters) -> Counters:
         return inner
 
-    def drain_log(self, inner: DrainLog) -> DrainLog:
+    def consumer_log(self, inner: ConsumerLog) -> ConsumerLog:
         return inner
 
     def tallies(self, inner: Tallies) -> Tallies:
         return inner
 
 
-class _Queue:
-    def __init__(self, inner: Queue) -> None:
+class _Subscription:
+    def __init__(self, inner: Subscription) -> None:
         self._inner = inner
 
     async def lease(self, messages_max: int, *, wait_seconds: float) -> list[Message]:
         return await self._inner.lease(messages_max, wait_seconds=wait_seconds)
 
-    async def acknowledge(self, receipts: Sequence[str]) -> None:
-        await self._inner.acknowledge(receipts)
+    async def acknowledge(self, ack_ids: Sequence[str]) -> None:
+        await self._inner.acknowledge(ack_ids)
 
-    async def extend(self, receipts: Sequence[str], seconds: int) -> None:
-        await self._inner.extend(receipts, seconds)
+    async def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
+        await self._inner.extend(ack_ids, seconds)
 
-    async def release(self, receipts: Sequence[str]) -> None:
-        await self._inner.release(receipts)
+    async def release(self, ack_ids: Sequence[str]) -> None:
+        await self._inner.release(ack_ids)
 
 
 class _Counters:
@@ -82,28 +77,28 @@ class _Counters:
 class AcknowledgesBeforeCounting(Plant):
     """As Google's own migration sample does."""
 
-    class Early(_Queue):
+    class Early(_Subscription):
         async def lease(self, messages_max: int, *, wait_seconds: float) -> list[Message]:
             messages = await super().lease(messages_max, wait_seconds=wait_seconds)
             if messages:
-                await super().acknowledge([message.receipt for message in messages])
+                await super().acknowledge([message.ack_id for message in messages])
             return messages
 
-        async def acknowledge(self, receipts: Sequence[str]) -> None:
+        async def acknowledge(self, ack_ids: Sequence[str]) -> None:
             pass
 
-    def queue(self, inner: Queue) -> Queue:
+    def subscription(self, inner: Subscription) -> Subscription:
         return self.Early(inner)
 
 
 class AcknowledgesWhatItGivesUp(Plant):
     """A lease that could not be counted is deleted instead of released."""
 
-    class GivingUp(_Queue):
-        async def release(self, receipts: Sequence[str]) -> None:
-            await self.acknowledge(receipts)
+    class GivingUp(_Subscription):
+        async def release(self, ack_ids: Sequence[str]) -> None:
+            await self.acknowledge(ack_ids)
 
-    def queue(self, inner: Queue) -> Queue:
+    def subscription(self, inner: Subscription) -> Subscription:
         return self.GivingUp(inner)
 
 
@@ -174,18 +169,18 @@ class NamesBundlesAnew(Plant):
     """Each attempt to publish has bundle ids of its own."""
 
     class Renaming:
-        def __init__(self, inner: Publisher, chance: random.Random) -> None:
+        def __init__(self, inner: Topic, chance: random.Random) -> None:
             self._inner = inner
             self._chance = chance
 
-        async def publish(self, bundles: Sequence[Bundle], *, timeout_seconds: float) -> None:
+        async def publish(self, messages: Sequence[Outgoing], *, timeout_seconds: float) -> None:
             renamed = [
-                msgspec.structs.replace(bundle, id=f"{self._chance.getrandbits(128):032x}")
-                for bundle in bundles
+                msgspec.structs.replace(decode(message.data), id=f"{self._chance.getrandbits(128):032x}")
+                for message in messages
             ]
-            await self._inner.publish(renamed, timeout_seconds=timeout_seconds)
+            await self._inner.publish(messages_of(renamed), timeout_seconds=timeout_seconds)
 
-    def publisher(self, inner: Publisher) -> Publisher:
+    def topic(self, inner: Topic) -> Topic:
         return self.Renaming(inner, self.chance)
 
 
@@ -193,16 +188,16 @@ class PromisesWhatItDoesNotKnow(Plant):
     """A publish whose answer was lost is answered with 2xx."""
 
     class Hopeful:
-        def __init__(self, inner: Publisher) -> None:
+        def __init__(self, inner: Topic) -> None:
             self._inner = inner
 
-        async def publish(self, bundles: Sequence[Bundle], *, timeout_seconds: float) -> None:
+        async def publish(self, messages: Sequence[Outgoing], *, timeout_seconds: float) -> None:
             try:
-                await self._inner.publish(bundles, timeout_seconds=timeout_seconds)
+                await self._inner.publish(messages, timeout_seconds=timeout_seconds)
             except OutcomeUnknown:
                 return
 
-    def publisher(self, inner: Publisher) -> Publisher:
+    def topic(self, inner: Topic) -> Topic:
         return self.Hopeful(inner)
 
 
@@ -210,20 +205,20 @@ class CertifiesWithoutWaitingForLeases(Plant):
     """Every drain is believed to have held nothing since it began, and to have begun long ago."""
 
     class Blind:
-        def __init__(self, inner: DrainLog) -> None:
+        def __init__(self, inner: ConsumerLog) -> None:
             self._inner = inner
 
-        async def record(self, drain: DrainRecord) -> None:
-            await self._inner.record(drain)
+        async def record(self, consumer: ConsumerRecord) -> None:
+            await self._inner.record(consumer)
 
-        async def since(self, moment: datetime) -> list[DrainRecord]:
+        async def since(self, moment: datetime) -> list[ConsumerRecord]:
             long_ago = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
             return [
                 msgspec.structs.replace(record, started_at=long_ago, leased_at=None, ended_at=record.seen_at)
                 for record in await self._inner.since(moment)
             ]
 
-    def drain_log(self, inner: DrainLog) -> DrainLog:
+    def consumer_log(self, inner: ConsumerLog) -> ConsumerLog:
         return self.Blind(inner)
 
 

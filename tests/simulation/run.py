@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -19,28 +19,30 @@ from tests.simulation.wire import (
     LaneWatch,
     Weather,
     Wire,
+    WiredConsumerLog,
     WiredCounters,
-    WiredDeadLetters,
-    WiredDrainLog,
-    WiredPolls,
-    WiredPublisher,
-    WiredQueue,
+    WiredDeadLetterTopic,
+    WiredPollStore,
+    WiredSubscription,
     WiredTallies,
+    WiredTopic,
 )
-from turnout.base.breaker import Breaker
-from turnout.base.errors import QueueUnavailable, ServiceUnavailable, TurnoutError
-from turnout.queue.batcher import Bundler
-from turnout.queue.consumer import Drain
+from turnout.base.errors import ServiceUnavailable, TurnoutError
+from turnout.gcp.votes.settings import Settings
+from turnout.queue.batcher import Confirmation
 from turnout.queue.drained import CLOCKS_APART_SECONDS
+from turnout.queue.errors import QueueUnavailable
+from turnout.queue.message import Outgoing
 from turnout.votes.administration import Administration
 from turnout.votes.ballot import Ballot
 from turnout.votes.bundle import Bundle, encode
-from turnout.votes.intake import Intake
+from turnout.votes.drain import Drain
+from turnout.votes.handler import first_lane_number
+from turnout.votes.intake import Intake, VoteBatcher, vote_batcher
 from turnout.votes.persistence import Persistence
 from turnout.votes.poll import OnePer, Poll, PollChange, State
 from turnout.votes.poll_cache import PollCache
-from turnout.votes.settings import Settings
-from turnout.votes.vote import Hasher
+from turnout.votes.vote import Hasher, Vote
 
 TURNS_MAX = 200_000
 #: How long the faults last, and how long all may take to settle after them.
@@ -280,27 +282,35 @@ class Simulation:
     def _start_intake(self) -> tuple[Process, Intake]:
         process = self._new_process("intake")
         wire = self._wire(process, self.settings)
-        monotonic = self._loop.time
-        settings = self.settings
-        breaker = Breaker(
-            failures_max=settings.breaker_failures_max,
-            open_seconds=settings.breaker_open_seconds,
-            trials_max=settings.breaker_trials_max,
-            monotonic=monotonic,
-        )
-        bundler = _WatchedBundler(
-            self._plant.publisher(WiredPublisher(wire)),
-            breaker,
-            settings,
+        batcher = vote_batcher(
+            self._plant.topic(WiredTopic(wire)),
+            self.settings,
             clock=process.clock,
-            new_id=self._new_id,
             chance=self.chance.random,
+            new_id=self._new_id,
         )
-        bundler.cloud = self.cloud
-        process.at_death.append(bundler.break_connections)
+        self._watch_batcher(process, batcher)
         hasher = Hasher(b"a pepper for tests")
-        intake = Intake(self._cache(wire), bundler, hasher, clock=process.clock, new_vote_id=self._new_id)
+        intake = Intake(self._cache(wire), batcher, hasher, clock=process.clock, new_vote_id=self._new_id)
         return process, intake
+
+    def _watch_batcher(self, process: Process, batcher: VoteBatcher) -> None:
+        """Checks the batcher's bound whenever votes come in; lets those go who wait for a flush that never began."""
+        add = batcher.add
+
+        def watched(items: Sequence[Vote]) -> Confirmation:
+            confirmation = add(items)
+            if batcher.unconfirmed_items > self.settings.pending_votes_max:
+                self.cloud.violate(f"{batcher.unconfirmed_items} votes wait in one instance")
+            return confirmation
+
+        def break_connections() -> None:
+            for formed in (*batcher._full, batcher._forming):
+                if formed is not None and not formed.confirmation.done():
+                    formed.confirmation.set_exception(asyncio.CancelledError())
+
+        batcher.add = watched  # type: ignore[method-assign]
+        process.at_death.append(break_connections)
 
     # Drains.
 
@@ -324,11 +334,12 @@ class Simulation:
         lanes = LaneWatch(wire)
         drain = Drain(
             process.name,
-            queue=self._plant.queue(WiredQueue(wire, lanes)),
+            first_lane_number(settings.execution, settings.task_index, settings.lanes),
+            subscription=self._plant.subscription(WiredSubscription(wire, lanes)),
+            dead_letters=WiredDeadLetterTopic(wire),
+            consumer_log=self._plant.consumer_log(WiredConsumerLog(wire)),
             counters=self._plant.counters(WiredCounters(wire, lanes)),
             polls=self._cache(wire),
-            dead_letters=WiredDeadLetters(wire),
-            drain_log=self._plant.drain_log(WiredDrainLog(wire)),
             settings=settings,
             clock=process.clock,
             chance=self.chance.random,
@@ -340,7 +351,7 @@ class Simulation:
         elif end < 0.45:
             self._loop.call_later(self.chance.uniform(0.1, 20), self._terminate, process, drain)
         held_max = settings.lanes * settings.lease_messages_max
-        await self._watch(draining, lambda: len(drain._holdings) <= held_max, "holds too many leases")
+        await self._watch(draining, lambda: drain.consumer.held <= held_max, "holds too many leases")
 
     def _terminate(self, process: Process, drain: Drain) -> None:
         """SIGTERM, and SIGKILL ten seconds later."""
@@ -355,7 +366,7 @@ class Simulation:
         """Cloud Scheduler: a slot every ten seconds; some runs are late, doubled or killed."""
         while True:
             await asyncio.sleep(10)
-            slot = self.cloud.clock()
+            slot = self.cloud.clock.now()
             runs = 1 if self.weather.healed else self.chance.choice((1, 1, 2, 3))
             for _ in range(runs):
                 late_seconds = 0 if self.weather.healed else self.chance.choice((0.0, 0.0, 1.0, 12.0))
@@ -377,7 +388,7 @@ class Simulation:
         await self._change(poll, PollChange(state=State.CLOSED))
         if self.chance.random() < 0.3:
             await asyncio.sleep(self.chance.uniform(1, 30))
-            closes_at = self.cloud.clock() + timedelta(seconds=self.chance.uniform(5, 20))
+            closes_at = self.cloud.clock.now() + timedelta(seconds=self.chance.uniform(5, 20))
             await self._change(poll, PollChange(state=State.OPEN, closes_at=closes_at))
 
     async def _change(self, poll: Poll, change: PollChange) -> None:
@@ -385,7 +396,7 @@ class Simulation:
             process = self._new_process("admin")
             wire = self._wire(process, self.settings)
             admin = Administration(
-                WiredPolls(wire), self._persistence(process), self.settings, clock=process.clock
+                WiredPollStore(wire), self._persistence(process), self.settings, clock=process.clock
             )
             changing = process.start(admin.change(poll.id, change))
             await asyncio.wait((changing,))
@@ -396,9 +407,9 @@ class Simulation:
     def _persistence(self, process: Process) -> Persistence:
         wire = self._wire(process, self.settings)
         return Persistence(
-            WiredPolls(wire),
+            WiredPollStore(wire),
             self._plant.counters(WiredCounters(wire, LaneWatch(wire))),
-            self._plant.drain_log(WiredDrainLog(wire)),
+            self._plant.consumer_log(WiredConsumerLog(wire)),
             self._plant.tallies(WiredTallies(wire)),
             self.settings,
             clock=process.clock,
@@ -411,7 +422,7 @@ class Simulation:
             poll = self.chance.choice(("nowhere", self._polls[0].id))
             bundle = Bundle(self._new_id(), poll, 0, {CHOICES + 5: 1})
             data = self.chance.choice((b"", b"\xff\x00poison", encode(bundle)))
-            self.cloud.topic.put(data)
+            self.cloud.topic.put(Outgoing(data))
             self.cloud.poison.add(str(self.cloud.topic._published))
 
     # Processes.
@@ -434,12 +445,7 @@ class Simulation:
         return Wire(self.cloud, process, self.weather, settings)
 
     def _cache(self, wire: Wire) -> PollCache:
-        return PollCache(
-            WiredPolls(wire),
-            seconds=self.settings.poll_cache_seconds,
-            polls_max=self.settings.poll_cache_polls_max,
-            monotonic=self._loop.time,
-        )
+        return PollCache(WiredPollStore(wire), self.settings, clock=wire.process.clock)
 
     def _kill(self, process: Process) -> None:
         if process.alive:
@@ -591,21 +597,3 @@ class Simulation:
             votes.append(vote)
         keyed = all(vote.key for vote in votes)
         return Request(tuple(ballots), idempotency_key, tuple(votes), chance.choice((1, 4)) if keyed else 1)
-
-
-class _WatchedBundler(Bundler):
-    """The bundler, with its bound checked whenever a vote comes in."""
-
-    cloud: Cloud
-
-    def add(self, votes: Any) -> Any:
-        confirmation = super().add(votes)
-        if self.unconfirmed_votes > self._settings.pending_votes_max:
-            self.cloud.violate(f"{self.unconfirmed_votes} votes wait in one instance")
-        return confirmation
-
-    def break_connections(self) -> None:
-        """Lets those go who wait for a publish that never began: their process is dead."""
-        if self._confirmation is not None and not self._confirmation.done():
-            self._confirmation.set_exception(asyncio.CancelledError())
-            self._confirmation.exception()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.deadlines import COMMAND_SECONDS_MAX
 from tests.simulation.plants import PLANTS, Plant
 from tests.simulation.run import InvariantViolated, run
 from tests.simulation.seeds import faults
@@ -84,6 +85,6 @@ def digest_with_hashes(hash_seed: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=COMMAND_SECONDS_MAX,
     )
     return done.stdout.strip()

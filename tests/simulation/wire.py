@@ -11,14 +11,17 @@ import msgspec
 
 from tests.simulation.cloud import Cloud
 from tests.simulation.virtual import Process, at_once
-from turnout.base.errors import AlreadyCounted, OutcomeUnknown, ServiceUnavailable, TurnoutError
-from turnout.memory import Topic
-from turnout.queue.consumer import first_lane_number
-from turnout.votes.bundle import Bundle
+from turnout.base.errors import OutcomeUnknown, ServiceUnavailable, TurnoutError
+from turnout.gcp.votes.settings import Settings
+from turnout.memory.queue import Mailbox
+from turnout.queue.dead_letters import MESSAGE_ID_ATTRIBUTE
+from turnout.queue.message import Message, Outgoing
+from turnout.queue.ports import ConsumerRecord
+from turnout.votes.bundle import decode
+from turnout.votes.errors import AlreadyCounted
 from turnout.votes.fold import Posting
+from turnout.votes.handler import first_lane_number
 from turnout.votes.poll import Poll
-from turnout.votes.ports import DrainRecord, Message
-from turnout.votes.settings import Settings
 from turnout.votes.tally import Books, Tally
 
 T = TypeVar("T")
@@ -100,7 +103,7 @@ class Weather:
             dies_answered=chance.random() < self._deadly,
         )
 
-    def disturb(self, topic: Topic) -> None:
+    def disturb(self, topic: Mailbox) -> None:
         """What a subscription may do at any time: change the order, and deliver a leased message once more."""
         if self.healed:
             return
@@ -157,12 +160,12 @@ class Wire:
         while True:
             self.alive()
             self.weather.disturb(self.cloud.topic)
-            messages = at_once(self.cloud.queue.lease(messages_max, wait_seconds=0))
+            messages = at_once(self.cloud.subscription.lease(messages_max, wait_seconds=0))
             remaining = until - loop.time()
             if messages or remaining <= 0:
                 break
             await self.cloud.topic.change(remaining)
-        self.note(f"leased {[message.receipt for message in messages]}")
+        self.note(f"leased {[message.ack_id for message in messages]}")
         if fate.answer_lost:
             await asyncio.sleep(0 if fate.told else max(asked_at + wait_seconds - loop.time(), 0))
             raise ServiceUnavailable("queue", UNREACHABLE)
@@ -264,18 +267,19 @@ class Call(Generic[T]):
             self._answer.set_exception(self._lost(self._service, why))
 
 
-class WiredPublisher:
+class WiredTopic:
     """The topic; publishes in flight and the size of bundles are watched."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._in_flight = 0
 
-    async def publish(self, bundles: Sequence[Bundle], *, timeout_seconds: float) -> None:
+    async def publish(self, messages: Sequence[Outgoing], *, timeout_seconds: float) -> None:
         wire, settings = self._wire, self._wire.settings
         self._in_flight += 1
         if self._in_flight > settings.publishes_in_flight_max:
             wire.cloud.violate(f"{self._in_flight} publishes are in flight in {wire.process.name}")
+        bundles = [decode(message.data) for message in messages]
         for bundle in bundles:
             if bundle.votes > settings.bundle_votes_max:
                 wire.cloud.violate(f"bundle {bundle.id} holds {bundle.votes} votes")
@@ -284,7 +288,7 @@ class WiredPublisher:
             await wire.call(
                 "topic",
                 f"publish {ids}",
-                lambda: wire.cloud.publish(bundles),
+                lambda: wire.cloud.publish(messages),
                 seconds=timeout_seconds,
                 writes=True,
             )
@@ -292,7 +296,7 @@ class WiredPublisher:
             self._in_flight -= 1
 
 
-class WiredQueue:
+class WiredSubscription:
     """The subscription."""
 
     def __init__(self, wire: Wire, lanes: "LaneWatch") -> None:
@@ -304,41 +308,46 @@ class WiredQueue:
             self._wire.cloud.violate(f"{messages_max} messages were to be leased at once")
         return await self._wire.lease(messages_max, wait_seconds)
 
-    async def acknowledge(self, receipts: Sequence[str]) -> None:
-        receipts = list(receipts)
+    async def acknowledge(self, ack_ids: Sequence[str]) -> None:
+        ack_ids = list(ack_ids)
         await self._wire.call(
-            "queue", f"ack {receipts}", lambda: self._wire.cloud.acknowledge(receipts), writes=True
+            "queue", f"ack {ack_ids}", lambda: self._wire.cloud.acknowledge(ack_ids), writes=True
         )
 
-    async def extend(self, receipts: Sequence[str], seconds: int) -> None:
-        receipts = list(receipts)
+    async def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
+        ack_ids = list(ack_ids)
         await self._wire.call(
             "queue",
-            f"extend {receipts}",
-            lambda: at_once(self._wire.cloud.queue.extend(receipts, seconds)),
+            f"extend {ack_ids}",
+            lambda: at_once(self._wire.cloud.subscription.extend(ack_ids, seconds)),
             writes=True,
         )
 
-    async def release(self, receipts: Sequence[str]) -> None:
-        receipts = list(receipts)
+    async def release(self, ack_ids: Sequence[str]) -> None:
+        ack_ids = list(ack_ids)
         self._lanes.gave_up()
         await self._wire.call(
             "queue",
-            f"release {receipts}",
-            lambda: at_once(self._wire.cloud.queue.release(receipts)),
+            f"release {ack_ids}",
+            lambda: at_once(self._wire.cloud.subscription.release(ack_ids)),
             writes=True,
         )
 
 
-class WiredDeadLetters:
+class WiredDeadLetterTopic:
     """The dead-letter topic."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
-    async def bury(self, message: Message, reason: str) -> None:
+    async def publish(self, messages: Sequence[Outgoing], *, timeout_seconds: float) -> None:
+        (letter,) = messages
         await self._wire.call(
-            "topic", f"bury {message.id}", lambda: self._wire.cloud.bury(message, reason), writes=True
+            "topic",
+            f"bury {letter.attributes[MESSAGE_ID_ATTRIBUTE]}",
+            lambda: self._wire.cloud.bury(letter),
+            seconds=min(timeout_seconds, CALL_SECONDS),
+            writes=True,
         )
 
 
@@ -428,7 +437,7 @@ class WiredCounters:
         return await self._wire.call("counters", what, effect, writes=False)
 
 
-class WiredPolls:
+class WiredPollStore:
     """The polls' settings."""
 
     def __init__(self, wire: Wire) -> None:
@@ -460,20 +469,23 @@ class WiredPolls:
             yield poll
 
 
-class WiredDrainLog:
+class WiredConsumerLog:
     """The drains' records."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
-    async def record(self, drain: DrainRecord) -> None:
+    async def record(self, consumer: ConsumerRecord) -> None:
         await self._wire.call(
-            "drain log", "record", lambda: at_once(self._wire.cloud.drain_log.record(drain)), writes=True
+            "drain log",
+            "record",
+            lambda: at_once(self._wire.cloud.consumer_log.record(consumer)),
+            writes=True,
         )
 
-    async def since(self, moment: datetime) -> list[DrainRecord]:
+    async def since(self, moment: datetime) -> list[ConsumerRecord]:
         return await self._wire.call(
-            "drain log", "since", lambda: at_once(self._wire.cloud.drain_log.since(moment)), writes=False
+            "drain log", "since", lambda: at_once(self._wire.cloud.consumer_log.since(moment)), writes=False
         )
 
 

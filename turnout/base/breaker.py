@@ -1,7 +1,8 @@
 """A circuit breaker: when the queue fails again and again, callers get a quick, clear refusal."""
 
-from collections.abc import Callable
 from enum import StrEnum
+
+from turnout.base.clock import Clock
 
 
 class BreakerState(StrEnum):
@@ -15,13 +16,11 @@ class BreakerState(StrEnum):
 class Breaker:
     """Opens after `failures_max` failures in a row, for `open_seconds`; then lets `trials_max` calls pass at once."""
 
-    def __init__(
-        self, *, failures_max: int, open_seconds: float, trials_max: int, monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, *, failures_max: int, open_seconds: float, trials_max: int, clock: Clock) -> None:
         self._failures_max = failures_max
         self._open_seconds = open_seconds
         self._trials_max = trials_max
-        self._monotonic = monotonic
+        self._clock = clock
         self._failures = 0
         self._opened_at: float | None = None
         self._trials = 0
@@ -31,7 +30,7 @@ class Breaker:
         """The state at this moment."""
         if self._opened_at is None:
             return BreakerState.CLOSED
-        if self._monotonic() < self._opened_at + self._open_seconds:
+        if self._clock.monotonic() < self._opened_at + self._open_seconds:
             return BreakerState.OPEN
         return BreakerState.HALF_OPEN
 
@@ -41,7 +40,7 @@ class Breaker:
         if self._opened_at is None or state is BreakerState.CLOSED:
             return 0.0
         if state is BreakerState.OPEN:
-            return self._opened_at + self._open_seconds - self._monotonic()
+            return self._opened_at + self._open_seconds - self._clock.monotonic()
         return 0.0 if self._trials < self._trials_max else self._open_seconds
 
     def begin(self) -> None:
@@ -59,5 +58,5 @@ class Breaker:
         """A call failed: enough in a row open the breaker; a failed trial opens it again."""
         self._failures += 1
         if self._failures >= self._failures_max:
-            self._opened_at = self._monotonic()
+            self._opened_at = self._clock.monotonic()
             self._trials = 0

@@ -1,11 +1,10 @@
 """What can go wrong, one type a fault: each message names the fault and the mend.
 
-The types know no HTTP; `functions/replies.py` maps them to statuses in one table. The text of a message may be shown to
-the caller: it carries nothing secret.
+A family names its own faults beside its code. The types know no HTTP: `functions/` maps them to statuses, in a table
+per family. The text of a message may be shown to the caller: it carries nothing secret.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 
 
 class TurnoutError(Exception):
@@ -76,101 +75,17 @@ class MethodNotAllowed(TurnoutError):
         super().__init__(f"{method[:20]} is not allowed here; use {' or '.join(allowed)}.")
 
 
-class KeyMissing(TurnoutError):
-    """The poll counts one vote per voter or key, and the vote bears none."""
-
-    def __init__(self, poll: str, wanted: str, *, field: str) -> None:
-        self.field = field
-        super().__init__(f"Poll {poll} counts one vote per {wanted}: send {field.removeprefix('/')}.")
-
-
 class BatchRefused(TurnoutError):
-    """One or more votes of a batch are at fault; none was accepted. `faults` maps an index to its fault."""
+    """One or more items of a batch are at fault; none was accepted. `faults` maps an index to its fault."""
 
-    def __init__(self, faults: dict[int, TurnoutError], votes: int) -> None:
+    def __init__(self, faults: Mapping[int, TurnoutError], total: int, unit: str) -> None:
         self.faults = faults
         super().__init__(
-            f"{len(faults)} of {votes} votes are at fault; none was accepted. Mend those and send all again."
+            f"{len(faults)} of {total} {unit} are at fault; none was accepted. Mend those and send all again."
         )
 
 
-# Polls.
-
-
-class PollUnknown(TurnoutError):
-    """No poll has this id."""
-
-    def __init__(self, poll: str) -> None:
-        self.poll = poll
-        super().__init__(f"There is no poll {poll[:100]!r}.")
-
-
-class PollExists(TurnoutError):
-    """A poll with this id was created before."""
-
-    def __init__(self, poll: str) -> None:
-        self.poll = poll
-        super().__init__(f"Poll {poll} exists already; choose another id, or change it with PATCH.")
-
-
-class PollChanged(TurnoutError):
-    """Somebody else changed the poll meanwhile."""
-
-    def __init__(self, poll: str) -> None:
-        self.poll = poll
-        super().__init__(
-            f"Poll {poll} was changed by somebody else meanwhile; read it again and repeat the change."
-        )
-
-
-class PollNotOpen(TurnoutError):
-    """The vote came before its poll opened."""
-
-    def __init__(self, poll: str, opens_at: datetime) -> None:
-        self.poll = poll
-        self.opens_at = opens_at
-        super().__init__(f"Poll {poll} opens at {moment(opens_at)}; this vote was not counted.")
-
-
-class PollClosed(TurnoutError):
-    """The vote came after its poll had closed."""
-
-    def __init__(self, poll: str, closed_at: datetime) -> None:
-        self.poll = poll
-        self.closed_at = closed_at
-        super().__init__(f"Poll {poll} closed at {moment(closed_at)}; this vote was not counted.")
-
-
-class ChoiceUnknown(TurnoutError):
-    """The poll has no such choice."""
-
-    def __init__(self, poll: str, choice: str, *, field: str = "/choice") -> None:
-        self.poll = poll
-        self.field = field
-        super().__init__(f"Poll {poll} has no choice {choice[:100]!r}.")
-
-
-class ChangeRefused(TurnoutError):
-    """A change that the poll's state does not allow."""
-
-
-class NotCertifiable(TurnoutError):
-    """The poll's tally cannot be declared final yet."""
-
-    def __init__(self, poll: str, why: str) -> None:
-        self.poll = poll
-        super().__init__(f"Poll {poll} cannot be certified yet: {why}.")
-
-
-# The queue and the databases.
-
-
-class QueueUnavailable(TurnoutError):
-    """The queue cannot take the votes now; nothing was promised. `retry_after_seconds` says when to try again."""
-
-    def __init__(self, why: str, *, retry_after_seconds: float) -> None:
-        self.retry_after_seconds = retry_after_seconds
-        super().__init__(f"{why} The vote was not confirmed; send it again, with the same Idempotency-Key.")
+# Backing services.
 
 
 class ServiceUnavailable(TurnoutError):
@@ -183,21 +98,3 @@ class ServiceUnavailable(TurnoutError):
 
 class OutcomeUnknown(ServiceUnavailable):
     """The answer was lost: the write may or may not have gone through. Repeat the very same write."""
-
-
-class AlreadyCounted(TurnoutError):
-    """A commit named a ledger entry that exists; nothing of the commit was applied."""
-
-
-class BundleUnreadable(TurnoutError):
-    """A message's data is no bundle; it goes to the dead-letter topic with this reason."""
-
-
-class BooksUnbalanced(TurnoutError):
-    """Shards and ledger of a poll disagree."""
-
-
-def moment(at: datetime) -> str:
-    """A moment as RFC 3339 in UTC, as people and the HTTP API read it."""
-    text = at.isoformat(timespec="milliseconds" if at.microsecond else "seconds")
-    return text.replace("+00:00", "Z")

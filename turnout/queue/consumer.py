@@ -1,115 +1,118 @@
-"""The drain: lanes side by side, until the queue has been idle for a while or somebody says stop."""
+"""The consumer: lanes side by side, each lease ▸ handle ▸ acknowledge, until the queue is idle or somebody says stop.
+
+What a family adds is a handler. Leasing, extending, releasing, heartbeats, idleness, dead letters and shutdown are here
+and in the modules beside it, the same for all.
+"""
 
 import asyncio
-import zlib
-from collections.abc import Awaitable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Protocol
 
-import msgspec
 import structlog
 
-from turnout.base.backoff import waits
+from turnout.base.chance import Chance
+from turnout.base.clock import Clock
 from turnout.base.errors import ServiceUnavailable
-from turnout.queue.leases import Holdings
-from turnout.votes.handler import Lane, Progress
-from turnout.votes.poll_cache import PollCache
-from turnout.votes.ports import Chance, Clock, Counters, DeadLetters, DrainLog, DrainRecord, Message, Queue
-from turnout.votes.settings import Settings
+from turnout.queue.dead_letters import DeadLetterTopic
+from turnout.queue.heartbeat import Heartbeat
+from turnout.queue.leases import Leases
+from turnout.queue.message import Message
+from turnout.queue.ports import ConsumerLog, Subscription, Topic
+from turnout.queue.progress import ConsumerProgress
+from turnout.queue.settings import QueueSettings
+from turnout.queue.stopping import Stopping, cancel_all
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
 
 #: The longest single wait for a message: short enough to see that the queue is idle, long enough to cost little.
 LEASE_WAIT_SECONDS_MAX = 5.0
 LEASE_WAIT_SECONDS_MIN = 0.2
-#: At a stop, a lease may be on its way to the drain: whoever gives up at once holds it till its deadline.
+#: At a stop, a lease may be on its way to the consumer: whoever gives up at once holds it till its deadline.
 LEASE_GRACE_SECONDS = 1.0
 #: A queue that answers `empty` at once is asked again after this.
 EMPTY_PAUSE_SECONDS = 0.05
 #: What remains of the shutdown's time for releasing and the last record, after the lanes were given the rest.
 RELEASE_SECONDS = 2.0
-#: Heartbeats that may fail in a row before the lanes stop leasing: certification relies on it.
-HEARTBEATS_MISSED_MAX = 2
 
 
-class Drain:
-    """One drain task: any number of them, in any number of executions, count side by side."""
+class Handler(Protocol):
+    """What a family does with leased messages. A lane has a handler of its own, which is never called twice at once."""
+
+    async def handle(self, messages: Sequence[Message], leases: Leases) -> None:
+        """Handles messages, and acknowledges each through `leases` once its effect is durable, never before.
+
+        A message may come again at any time, to any handler: its effect must be the same as if it had come once. One
+        that cannot be read is buried through `leases`, with the reason. `ServiceUnavailable`: what is still held of
+        these messages is released after a pause. Any other fault ends the consumer.
+        """
+        ...
+
+
+class Consumer:
+    """One consumer of a subscription: any number of them, in any number of processes, work side by side."""
 
     def __init__(
         self,
-        drain_id: str,
+        consumer_id: str,
+        handlers: Sequence[Handler],
         *,
-        queue: Queue,
-        counters: Counters,
-        polls: PollCache,
-        dead_letters: DeadLetters,
-        drain_log: DrainLog,
-        settings: Settings,
+        subscription: Subscription,
+        dead_letters: Topic,
+        consumer_log: ConsumerLog,
+        settings: QueueSettings,
         clock: Clock,
         chance: Chance,
     ) -> None:
-        self.progress = Progress()
-        self._id = drain_id
-        self._queue = queue
-        self._drain_log = drain_log
+        self.progress = ConsumerProgress()
+        self._handlers = handlers
+        self._subscription = subscription
         self._settings = settings
         self._clock = clock
         self._chance = chance
-        self._stopping = asyncio.Event()
-        self._monotonic = asyncio.get_running_loop().time
-        self._holdings = Holdings(
-            queue,
+        self._stopping = Stopping()
+        self._leases = Leases(
+            subscription,
+            DeadLetterTopic(dead_letters),
+            self.progress,
             ack_deadline_seconds=settings.ack_deadline_seconds,
             lease_seconds_max=settings.lease_seconds_max,
-            monotonic=self._monotonic,
+            clock=clock,
         )
-        first_lane = first_lane_number(settings.execution, settings.task_index, settings.lanes)
-        self._lanes = [
-            Lane(
-                first_lane + number,
-                counters=counters,
-                polls=polls,
-                dead_letters=dead_letters,
-                holdings=self._holdings,
-                progress=self.progress,
-                settings=settings,
-                clock=clock,
-                chance=chance,
-            )
-            for number in range(settings.lanes)
-        ]
-        self._busy_at = self._monotonic()
-        self._beat_at = self._monotonic()
+        self._heartbeat = Heartbeat(
+            consumer_id, consumer_log, self._leases, settings, clock=clock, chance=chance
+        )
         self._first_leased_at = float("inf")
         #: The fault of the last lease, if it failed.
         self._unanswered: ServiceUnavailable | None = None
-        now = clock()
-        self._record = DrainRecord(id=drain_id, started_at=now, seen_at=now)
+
+    @property
+    def held(self) -> int:
+        """Messages that it holds now."""
+        return len(self._leases)
 
     def stop(self) -> None:
         """Stops leasing; what is held is finished, or released when the time is up."""
-        self._stopping.set()
+        self._stopping.ask()
 
-    async def run(self) -> Progress:
-        """Drains until the queue was idle for `idle_seconds`, or `stop` was called and what was held is settled.
+    async def run(self) -> ConsumerProgress:
+        """Consumes until nothing was held for `idle_seconds`, or `stop` was called and what was held is settled.
 
         `ServiceUnavailable`: the queue did not answer to the last; whatever was leased is settled all the same.
         """
-        await self._unless_stopping(self._first_beat())
-        # Idle time begins now that the drain may lease: a slow first record must not end it before it has looked.
-        self._busy_at = self._monotonic()
-        lanes = [asyncio.create_task(self._work(lane)) for lane in self._lanes]
+        await self._stopping.unless(self._heartbeat.begin())
+        # Idle time begins now that it may lease: a slow first record must not end it before it has looked.
+        self._leases.begin_idle()
+        lanes = [asyncio.create_task(self._work(handler)) for handler in self._handlers]
         background = [
-            asyncio.create_task(self._beat()),
-            asyncio.create_task(self._holdings.keep(self._is_on_record)),
+            asyncio.create_task(self._heartbeat.keep()),
+            asyncio.create_task(self._leases.keep(lambda: self._heartbeat.is_fresh)),
         ]
         ended_of_itself = False
         try:
             await self._until_settled(lanes)
-            ended_of_itself = not self._stopping.is_set()
+            ended_of_itself = not self._stopping
         finally:
-            await _cancel_all([*lanes, *background])
+            await cancel_all([*lanes, *background])
             await self._leave(ended_of_itself=ended_of_itself)
         if ended_of_itself and self._unanswered is not None:
             # A queue that does not answer is not idle: whoever reads the exit code should know.
@@ -117,155 +120,87 @@ class Drain:
         return self.progress
 
     async def _until_settled(self, lanes: list[asyncio.Task[None]]) -> None:
-        stopping = asyncio.create_task(self._stopping.wait())
+        asked = asyncio.create_task(self._stopping.wait())
         try:
             running: set[asyncio.Task[None]] = set(lanes)
-            while running and not stopping.done():
-                done, _ = await asyncio.wait({*running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            while running and not asked.done():
+                done, _ = await asyncio.wait({*running, asked}, return_when=asyncio.FIRST_COMPLETED)
                 for lane in done & running:
-                    lane.result()  # a lane ends only when the queue is idle; a fault in its code ends the drain
+                    lane.result()  # a lane ends only when the queue is idle; a fault in its code ends the consumer
                 running -= done
             if running:
-                await asyncio.wait(running, timeout=self._settings.shutdown_seconds - RELEASE_SECONDS)
+                await asyncio.wait(
+                    running, timeout=max(self._settings.shutdown_seconds - RELEASE_SECONDS, 0.0)
+                )
         finally:
-            await _cancel_all([stopping])
+            await cancel_all([asked])
 
-    async def _work(self, lane: Lane) -> None:
-        """Lease ▸ count ▸ acknowledge, again and again; what fails is released, after a pause that grows."""
-        settings = self._settings
-        pauses = waits(settings.backoff_first_seconds, settings.backoff_max_seconds, self._chance)
-        while not self._stopping.is_set() and self._idle_seconds() < settings.idle_seconds:
+    async def _work(self, handler: Handler) -> None:
+        """Lease ▸ handle, again and again; what fails is released, after a pause that grows."""
+        retry = self._settings.endless_retry
+        pauses = retry.waits(self._chance)
+        while not self._stopping and self._leases.idle_seconds < self._settings.idle_seconds:
             messages: list[Message] = []
             try:
                 messages = await self._lease()
-                await lane.count_lease(messages)
                 if messages:
-                    self.progress.busy_seconds = self._monotonic() - self._first_leased_at
+                    await handler.handle(messages, self._leases)
+                    self.progress.busy_seconds = self._clock.monotonic() - self._first_leased_at
             except ServiceUnavailable as error:
                 log.warning(
-                    "a lease was not counted and is released", messages=len(messages), error=str(error)
+                    "messages were not handled and are released", messages=len(messages), error=str(error)
                 )
                 # First the pause, then the release: the messages would come back at once and fail again.
-                await self._unless_stopping(asyncio.sleep(next(pauses)))
-                self.progress.released += len(messages)
-                self._note_holding()
-                await self._holdings.release([message.receipt for message in messages])
+                await self._stopping.unless(asyncio.sleep(next(pauses)))
+                await self._leases.release(messages)
             else:
-                pauses = waits(settings.backoff_first_seconds, settings.backoff_max_seconds, self._chance)
+                pauses = retry.waits(self._chance)
                 if not messages:
-                    await self._unless_stopping(asyncio.sleep(EMPTY_PAUSE_SECONDS))
+                    await self._stopping.unless(asyncio.sleep(EMPTY_PAUSE_SECONDS))
 
     async def _lease(self) -> list[Message]:
         settings = self._settings
-        if not self._is_on_record():
-            raise ServiceUnavailable("The drain's record", "it was not written in time, so nothing is leased")
-        remaining = settings.idle_seconds - self._idle_seconds()
-        # No wait outlasts a heartbeat: certification knows how long after its last record a drain may still lease.
-        longest_seconds = min(LEASE_WAIT_SECONDS_MAX, settings.heartbeat_seconds)
-        wait_seconds = min(longest_seconds, max(LEASE_WAIT_SECONDS_MIN, remaining))
-        asked_at = self._clock()
+        if not self._heartbeat.is_fresh:
+            raise ServiceUnavailable(
+                "The consumer's record", "it was not written in time, so nothing is leased"
+            )
+        asked_at = self._clock.now()
         try:
-            messages = await self._unless_stopping(
-                self._queue.lease(settings.lease_messages_max, wait_seconds=wait_seconds),
+            messages = await self._stopping.unless(
+                self._subscription.lease(settings.lease_messages_max, wait_seconds=self._wait_seconds()),
                 grace_seconds=LEASE_GRACE_SECONDS,
             )
         except ServiceUnavailable as error:
             # The answer may be lost, and its messages leased to nobody until their deadline.
-            self._note(leased_at=self._clock())
+            self._leases.note_hidden()
             self._unanswered = error
             raise
         self._unanswered = None
+        if messages is None:
+            self._leases.note_hidden()
+            return []
         if messages:
-            self._first_leased_at = min(self._first_leased_at, self._monotonic())
-            self._holdings.take(message.receipt for message in messages)
-            self._note_holding()
-        elif messages is None:
-            self._note(leased_at=self._clock())
+            self._first_leased_at = min(self._first_leased_at, self._clock.monotonic())
+            self.progress.messages += len(messages)
+            self._leases.take(messages)
         else:
-            self._note(empty_at=asked_at)
-        return messages or []
+            self._heartbeat.saw_empty(asked_at)
+        return messages
 
-    async def _unless_stopping(self, awaitable: Awaitable[T], *, grace_seconds: float = 0.0) -> T | None:
-        """Awaits, or gives up when the drain is to stop and the grace is over. A lease given up comes back at its deadline."""
-        work = asyncio.ensure_future(awaitable)
-        stopping = asyncio.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if grace_seconds and not work.done():
-                await asyncio.wait({work}, timeout=grace_seconds)
-            return work.result() if work.done() else None
-        finally:
-            await _cancel_all([work, stopping])
+    def _wait_seconds(self) -> float:
+        """How long to wait for a message: until the queue counts as idle, within bounds.
 
-    def _idle_seconds(self) -> float:
-        if len(self._holdings):
-            self._note_holding()
-        return self._monotonic() - self._busy_at
-
-    def _note_holding(self) -> None:
-        """A lease is held now: a later record says so, for a release may fail and keep its messages out of sight."""
-        self._busy_at = self._monotonic()
-        self._note(leased_at=self._clock())
-
-    def _is_on_record(self) -> bool:
-        """Whether its record is young enough for certification to count on."""
-        return self._monotonic() - self._beat_at <= HEARTBEATS_MISSED_MAX * self._settings.heartbeat_seconds
-
-    async def _first_beat(self) -> None:
-        """Nothing is leased before the drain is on record: certification counts on knowing every drain."""
-        settings = self._settings
-        pauses = waits(settings.backoff_first_seconds, settings.backoff_max_seconds, self._chance)
-        for attempt in range(1, settings.commit_attempts_max + 1):
-            try:
-                await self._say()
-                break
-            except ServiceUnavailable as error:
-                if attempt == settings.commit_attempts_max:
-                    raise
-                log.warning("the drain's first record was not written", error=str(error))
-                await asyncio.sleep(next(pauses))
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.heartbeat_seconds)
-            try:
-                await self._say()
-            except ServiceUnavailable as error:
-                log.warning("heartbeat failed", error=str(error))
-
-    async def _say(self) -> None:
-        began = self._monotonic()
-        if len(self._holdings):
-            self._note_holding()
-        self._note(seen_at=self._clock())
-        await self._drain_log.record(self._record)
-        self._beat_at = began
-
-    def _note(self, **fields: object) -> None:
-        self._record = msgspec.structs.replace(self._record, **fields)
+        No wait outlasts a heartbeat: certification knows how long after its last record a consumer may still lease.
+        """
+        remaining = self._settings.idle_seconds - self._leases.idle_seconds
+        longest = min(LEASE_WAIT_SECONDS_MAX, self._settings.heartbeat_seconds)
+        return min(longest, max(LEASE_WAIT_SECONDS_MIN, remaining))
 
     async def _leave(self, *, ended_of_itself: bool) -> None:
         """Gives back what is held, and says so: in bounded time, for the process may be killed soon."""
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                self.progress.released += len(self._holdings)
-                if len(self._holdings):
-                    self._note_holding()
-                await self._holdings.release_all()
-                if ended_of_itself:
-                    self._note(ended_at=self._clock())
-                await self._say()
+                await self._leases.release_all()
+                await self._heartbeat.end(of_itself=ended_of_itself)
         except (TimeoutError, ServiceUnavailable) as error:
-            log.warning("the drain's end was not recorded", error=str(error) or "no time was left")
-
-
-def first_lane_number(execution: str, task_index: int, lanes: int) -> int:
-    """Where a task's lanes begin: tasks of one execution lie side by side, executions anywhere."""
-    return zlib.crc32(execution.encode()) % 1_000 + task_index * lanes
-
-
-async def _cancel_all(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+            log.warning("the consumer's end was not recorded", error=str(error) or "no time was left")

@@ -5,11 +5,13 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from turnout.base.errors import PollUnknown, ValueRefused
+from turnout.base.clock import Clock
+from turnout.base.errors import ValueRefused
+from turnout.votes.errors import PollUnknown
 from turnout.votes.persistence import Persistence
-from turnout.votes.poll import Poll, PollChange, PollPlan, State, change_poll, plan_poll
-from turnout.votes.ports import Clock, Polls
-from turnout.votes.settings import Settings
+from turnout.votes.poll import NewPoll, Poll, PollChange, State, change_poll, poll_of
+from turnout.votes.ports import PollStore
+from turnout.votes.settings import VoteSettings
 
 log = structlog.get_logger()
 
@@ -24,18 +26,20 @@ class PollView(msgspec.Struct, frozen=True, kw_only=True):
 class Administration:
     """What a poll's owner may do."""
 
-    def __init__(self, polls: Polls, persistence: Persistence, settings: Settings, *, clock: Clock) -> None:
+    def __init__(
+        self, polls: PollStore, persistence: Persistence, settings: VoteSettings, *, clock: Clock
+    ) -> None:
         self._polls = polls
         self._persistence = persistence
         self._settings = settings
         self._clock = clock
         self._lifetime = timedelta(days=settings.poll_days_max)
 
-    async def create(self, plan: PollPlan) -> PollView:
+    async def create(self, plan: NewPoll) -> PollView:
         """Creates a poll; `PollExists`, or `ValueRefused` with the field at fault."""
-        poll = plan_poll(
+        poll = poll_of(
             plan,
-            now=self._clock(),
+            now=self._clock.now(),
             shards_default=self._settings.poll_shards_default,
             lifetime=self._lifetime,
         )
@@ -58,7 +62,7 @@ class Administration:
                 raise ValueRefused("Certify a poll by itself, with no other change.", field="/state")
             return self._view(await self._persistence.certify(poll_id))
         old = await self._poll(poll_id)
-        now = self._clock()
+        now = self._clock.now()
         settled_at = now + timedelta(seconds=self._settings.poll_cache_seconds)
         new = change_poll(old, change, now=now, settled_at=settled_at, lifetime=self._lifetime)
         await self._polls.replace(old, new)
@@ -72,4 +76,4 @@ class Administration:
         return poll
 
     def _view(self, poll: Poll) -> PollView:
-        return PollView(poll=poll, state=poll.state(self._clock()))
+        return PollView(poll=poll, state=poll.state(self._clock.now()))

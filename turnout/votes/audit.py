@@ -6,15 +6,20 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
-from turnout.base.errors import PollUnknown, ServiceUnavailable
+from turnout.base.chance import Chance
+from turnout.base.clock import Clock
+from turnout.base.errors import ServiceUnavailable
+from turnout.base.retry import RetryPolicy
+from turnout.votes.errors import PollUnknown
 from turnout.votes.poll import Poll
-from turnout.votes.ports import Clock, Counters, Polls, Tallies
-from turnout.votes.settings import Settings
+from turnout.votes.ports import Counters, PollStore, Tallies
+from turnout.votes.settings import VoteSettings
 from turnout.votes.tally import Books, Tally
 
 log = structlog.get_logger()
 
-ATTEMPTS_MAX = 3
+#: An audit only reads, so that it can simply begin again.
+READS_AGAIN = RetryPolicy(first_seconds=0.2, max_seconds=2.0, attempts_max=3)
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,13 +42,21 @@ class Audit:
     """Audits polls; it only reads."""
 
     def __init__(
-        self, polls: Polls, counters: Counters, tallies: Tallies, settings: Settings, *, clock: Clock
+        self,
+        polls: PollStore,
+        counters: Counters,
+        tallies: Tallies,
+        settings: VoteSettings,
+        *,
+        clock: Clock,
+        chance: Chance,
     ) -> None:
         self._polls = polls
         self._counters = counters
         self._tallies = tallies
         self._settings = settings
         self._clock = clock
+        self._chance = chance
 
     async def audit(self, poll_id: str) -> Verdict:
         """Audits one poll; `PollUnknown` if there is none."""
@@ -70,27 +83,26 @@ class Audit:
         return [audit.result() for audit in audits]
 
     async def _audit_with_retries(self, poll: Poll) -> Verdict:
-        """It only reads, so that it can simply begin again."""
-        for _ in range(ATTEMPTS_MAX - 1):
-            try:
-                return await self._audit(poll)
-            except ServiceUnavailable as error:
-                log.warning("audit begins again", poll=poll.id, error=str(error))
-        return await self._audit(poll)
+        return await READS_AGAIN.run(
+            lambda: self._audit(poll),
+            clock=self._clock,
+            chance=self._chance,
+            on_failure=lambda fault: log.warning("audit begins again", poll=poll.id, error=str(fault)),
+        )
 
     async def _audit(self, poll: Poll) -> Verdict:
         # The persisted tally first: it is older than the books, so that votes counted meanwhile are no fault.
         persisted = await self._tallies.get(poll.id)
         books = await self._counters.books(poll)
         live = await self._counters.tally(poll)
-        expired = ledger_may_have_expired(poll, self._clock(), self._settings)
+        expired = ledger_may_have_expired(poll, self._clock.now(), self._settings)
         faults = () if expired else books.faults
         if persisted is not None:
             faults += _persisted_faults(persisted, live)
         return Verdict(books=books, persisted=persisted, faults=faults, ledger_expired=expired)
 
 
-def ledger_may_have_expired(poll: Poll, now: datetime, settings: Settings) -> bool:
+def ledger_may_have_expired(poll: Poll, now: datetime, settings: VoteSettings) -> bool:
     """Whether the first entries of a poll may have gone."""
     lifetime = timedelta(days=settings.poll_days_max, seconds=settings.ledger_margin_seconds)
     return now >= (poll.created_at + lifetime).replace(hour=0, minute=0, second=0, microsecond=0)

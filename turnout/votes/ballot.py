@@ -1,18 +1,16 @@
 """A ballot: what a client sends to vote, before anything is known about its poll. Parsed once, at the edge."""
 
-import json
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from turnout.base.errors import BatchRefused, BodyInvalid, BodyTooLarge, TurnoutError, ValueRefused
+from turnout.base.strict_json import decode, pointer, refuse_repeated_fields
 
 VOTER_CHARACTERS_MAX = 256
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 256
 FORM_FIELDS_MAX = 10
-#: Faults that a refused batch names one by one.
-FAULTS_NAMED_MAX = 100
 
 
 class Ballot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,9 +29,9 @@ _FIELDS = frozenset(Ballot.__struct_fields__)
 
 def parse_json(body: bytes) -> Ballot:
     """The ballot in a JSON object; `BodyInvalid` or `ValueRefused` names the field at fault."""
-    ballot = _decode(body)
+    ballot = decode(body, _ballot)
     if _may_repeat_fields(body, 1, ballot.voter is not None):
-        _refuse_repeated_fields(body)
+        refuse_repeated_fields(body)
     return check(ballot)
 
 
@@ -46,18 +44,18 @@ def parse_form(body: bytes) -> Ballot:
         )
     except ValueError:
         mend = " It looks like JSON: send it as application/json." if body.lstrip()[:1] in b"{[" else ""
-        raise BodyInvalid(f"The body is no form of fields in UTF-8.{mend}") from None
+        raise BodyInvalid(f"The body is not a form of fields in UTF-8.{mend}") from None
     fields: dict[str, str] = {}
     for name, value in pairs:
         field = "choice" if name == "itemID" else name
         if field not in _FIELDS:
-            raise BodyInvalid(f"The field {name[:100]!r} is unknown.", field=_pointer(name))
+            raise BodyInvalid(f"The field {name[:100]!r} is unknown.", field=pointer(name))
         if field in fields:
-            raise BodyInvalid(f"The field {name!r} is given twice.", field=_pointer(name))
+            raise BodyInvalid(f"The field {name!r} is given twice.", field=pointer(name))
         fields[field] = value
     for field in ("poll", "choice"):
         if field not in fields:
-            raise BodyInvalid(f"The field {field!r} is missing.", field=_pointer(field))
+            raise BodyInvalid(f"The field {field!r} is missing.", field=pointer(field))
     return check(Ballot(**fields))
 
 
@@ -68,7 +66,7 @@ def parse_batch(body: bytes, votes_max: int) -> list[Ballot]:
     except (msgspec.ValidationError, UnicodeDecodeError):
         return _parse_each(_split_array(body), votes_max)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BodyInvalid(f"The body is no JSON: {error}.") from None
+        raise BodyInvalid(f"The body is not valid JSON: {error}.") from None
     _bound(len(ballots), votes_max)
     voters = sum(ballot.voter is not None for ballot in ballots)
     if _may_repeat_fields(body, len(ballots), voters) or any(_fault(ballot) for ballot in ballots):
@@ -102,18 +100,6 @@ def check_idempotency_key(given: str | None) -> str | None:
     return given
 
 
-def _decode(body: bytes) -> Ballot:
-    try:
-        return _ballot.decode(body)
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        field = path.rstrip("`").replace(".", "/")
-        raise BodyInvalid(f"{message}.", field=field) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        shown = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise BodyInvalid(f"The body is no JSON: {shown}.") from None
-
-
 def _fault(ballot: Ballot) -> ValueRefused | None:
     if not ballot.poll:
         return ValueRefused("The poll is empty.", field="/poll")
@@ -132,12 +118,8 @@ def _bound(votes: int, votes_max: int) -> None:
 
 
 def _split_array(body: bytes) -> list[bytes]:
-    try:
-        return [bytes(raw) for raw in _raws.decode(body)]
-    except msgspec.ValidationError:
-        raise BodyInvalid("The body is no JSON array of votes.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BodyInvalid(f"The body is no JSON: {error}.") from None
+    raws = decode(body, _raws)
+    return [bytes(raw) for raw in raws]
 
 
 def _parse_each(bodies: Sequence[bytes], votes_max: int) -> list[Ballot]:
@@ -150,7 +132,7 @@ def _parse_each(bodies: Sequence[bytes], votes_max: int) -> list[Ballot]:
         except TurnoutError as fault:
             faults[index] = fault
     if faults:
-        raise BatchRefused(faults, len(bodies))
+        raise BatchRefused(faults, len(bodies), "votes")
     return ballots
 
 
@@ -166,18 +148,3 @@ def _may_repeat_fields(body: bytes, ballots: int, voters: int) -> bool:
         or body.count(b'"choice"') != ballots
         or body.count(b'"voter"') != voters
     )
-
-
-def _refuse_repeated_fields(body: bytes) -> None:
-    def unique(pairs: list[tuple[str, object]]) -> None:
-        names = [name for name, _ in pairs]
-        for name in names:
-            if names.count(name) > 1:
-                raise BodyInvalid(f"The field {name!r} is given twice.", field=_pointer(name))
-
-    json.loads(body, object_pairs_hook=unique)
-
-
-def _pointer(name: str) -> str:
-    """The JSON pointer (RFC 6901) to a member of the top object."""
-    return "/" + name[:100].replace("~", "~0").replace("/", "~1")

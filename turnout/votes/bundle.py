@@ -5,11 +5,11 @@ five hundred, and nobody can read an order from it.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
-from turnout.base.errors import BundleUnreadable
+from turnout.votes.errors import BundleUnreadable
 from turnout.votes.poll import CHOICES_MAX, POLL_ID
 from turnout.votes.vote import KEY_BYTES, Vote
 
@@ -65,7 +65,7 @@ def decode(data: bytes) -> Bundle:
     try:
         bundle = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleUnreadable(f"The data is no bundle: {error}.") from None
+        raise BundleUnreadable(f"The data is not a bundle: {error}.") from None
     fault = _fault(bundle)
     if fault:
         raise BundleUnreadable(f"The bundle is malformed: {fault}.")
@@ -89,11 +89,3 @@ def _fault(bundle: Bundle) -> str:
     if {len(key) for key, _ in bundle.keyed} - {KEY_BYTES}:
         return f"a key has not {KEY_BYTES} bytes"
     return ""
-
-
-def split_by_poll(votes: Sequence[Vote]) -> dict[str, list[Vote]]:
-    """The votes per poll, each in their order."""
-    by_poll: dict[str, list[Vote]] = {}
-    for vote in votes:
-        by_poll.setdefault(vote.poll, []).append(vote)
-    return by_poll

@@ -5,15 +5,9 @@ from datetime import datetime
 
 import msgspec
 
+from turnout.queue.message import Message
 from turnout.votes.bundle import Bundle
 from turnout.votes.ledger import BundleEntry, KeyEntry, bundle_prefix, key_prefix
-
-
-class Leased(msgspec.Struct, frozen=True):
-    """A bundle that is leased, with the receipt of its lease."""
-
-    receipt: str
-    bundle: Bundle
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -21,6 +15,14 @@ class Account(msgspec.Struct, frozen=True):
 
     shard: int
     expire_at: datetime
+
+
+class Leased(msgspec.Struct, frozen=True):
+    """A bundle that is leased, with its message and the account that it is booked to."""
+
+    message: Message
+    bundle: Bundle
+    account: Account
 
 
 class Delta(msgspec.Struct):

@@ -2,16 +2,28 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
-from turnout.base.errors import BatchRefused, KeyMissing, PollUnknown, ServiceUnavailable, TurnoutError
-from turnout.queue.batcher import Bundler
+from turnout.base.chance import Chance, NewId
+from turnout.base.clock import Clock
+from turnout.base.errors import BatchRefused, ServiceUnavailable, TurnoutError
+from turnout.queue.batcher import Batcher, BatcherBounds
+from turnout.queue.message import Outgoing
+from turnout.queue.ports import Topic
+from turnout.queue.publishing import publishing_batcher
 from turnout.votes.ballot import Ballot
+from turnout.votes.bundling import Bundling
+from turnout.votes.errors import KeyMissing, PollUnknown
 from turnout.votes.poll import OnePer, Poll
 from turnout.votes.poll_cache import PollCache
-from turnout.votes.ports import Clock
+from turnout.votes.ports import PollStore
+from turnout.votes.settings import VoteSettings
 from turnout.votes.vote import Hasher, Vote
+
+#: Votes on their way into bundles.
+VoteBatcher = Batcher[Vote, Sequence[Outgoing]]
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -29,14 +41,14 @@ class Intake:
     def __init__(
         self,
         polls: PollCache,
-        bundler: Bundler,
+        batcher: VoteBatcher,
         hasher: Hasher,
         *,
         clock: Clock,
         new_vote_id: Callable[[], str],
     ) -> None:
         self._polls = polls
-        self._bundler = bundler
+        self._batcher = batcher
         self._hasher = hasher
         self._clock = clock
         self._new_vote_id = new_vote_id
@@ -44,14 +56,15 @@ class Intake:
     async def accept(self, ballot: Ballot, idempotency_key: str | None = None) -> Receipt:
         """Accepts one ballot; returns when Pub/Sub has confirmed it.
 
+        The wait is bounded by the publish's deadline, and not cut short by a caller's own timeout: see `Confirmation`.
         Raises `PollUnknown`, `PollNotOpen`, `PollClosed`, `ChoiceUnknown`, `KeyMissing`; `QueueUnavailable` and
         `ServiceUnavailable`: nothing was promised.
         """
         poll = await self._polls.get(ballot.poll)
         self._expect_fresh(poll.id)
-        now = self._clock()
+        now = self._clock.now()
         vote = self._admit(ballot, poll, idempotency_key, 0, now)
-        await self._bundler.add((vote,))
+        await self._batcher.add((vote,))
         return self._receipt(ballot, idempotency_key, 0, now)
 
     async def accept_all(
@@ -67,7 +80,7 @@ class Intake:
             if isinstance(poll, Poll):
                 self._expect_fresh(poll.id)
         # One moment for all, after the last wait: a poll that closed meanwhile is closed for all of them.
-        now = self._clock()
+        now = self._clock.now()
         for index, ballot in enumerate(ballots):
             poll = polls[ballot.poll]
             try:
@@ -77,8 +90,8 @@ class Intake:
             except TurnoutError as fault:
                 faults[index] = fault
         if faults:
-            raise BatchRefused(faults, len(ballots))
-        await self._bundler.add(votes)
+            raise BatchRefused(faults, len(ballots), "votes")
+        await self._batcher.add(votes)
         return [self._receipt(ballot, idempotency_key, index, now) for index, ballot in enumerate(ballots)]
 
     def _expect_fresh(self, poll_id: str) -> None:
@@ -118,3 +131,33 @@ class Intake:
         else:
             vote_id = self._hasher.vote_id(ballot.poll, idempotency_key, index)
         return Receipt(vote_id, ballot.poll, ballot.choice, now)
+
+
+def assemble_intake(
+    topic: Topic,
+    polls: PollStore,
+    hasher: Hasher,
+    settings: VoteSettings,
+    *,
+    clock: Clock,
+    chance: Chance,
+    new_id: NewId,
+    new_vote_id: Callable[[], str],
+) -> Intake:
+    """The intake of one instance, with its batcher and its cache of polls."""
+    batcher = vote_batcher(topic, settings, clock=clock, chance=chance, new_id=new_id)
+    cache = PollCache(polls, settings, clock=clock)
+    return Intake(cache, batcher, hasher, clock=clock, new_vote_id=new_vote_id)
+
+
+def vote_batcher(
+    topic: Topic, settings: VoteSettings, *, clock: Clock, chance: Chance, new_id: NewId
+) -> VoteBatcher:
+    """Packs the votes that arrive together into bundles and publishes them."""
+    bounds = BatcherBounds(
+        enough_items=settings.bundle_votes_max,
+        pending_items_max=settings.pending_votes_max,
+        flushes_in_flight_max=settings.publishes_in_flight_max,
+    )
+    gather = partial(Bundling, votes_max=settings.bundle_votes_max, clock=clock, new_id=new_id)
+    return publishing_batcher(gather, topic, bounds, settings, clock=clock, chance=chance)

@@ -6,11 +6,14 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
-from turnout.base.errors import NotCertifiable, PollUnknown, ServiceUnavailable, TurnoutError
+from turnout.base.clock import Clock
+from turnout.base.errors import ServiceUnavailable, TurnoutError
 from turnout.queue.drained import relevant_since, settled_at, why_not_drained
+from turnout.queue.ports import ConsumerLog
+from turnout.votes.errors import NotCertifiable, PollUnknown
 from turnout.votes.poll import Poll, State
-from turnout.votes.ports import Clock, Counters, DrainLog, Polls, Tallies
-from turnout.votes.settings import Settings
+from turnout.votes.ports import Counters, PollStore, Tallies
+from turnout.votes.settings import VoteSettings
 from turnout.votes.tally import Tally
 
 log = structlog.get_logger()
@@ -35,17 +38,17 @@ class Persistence:
 
     def __init__(
         self,
-        polls: Polls,
+        polls: PollStore,
         counters: Counters,
-        drain_log: DrainLog,
+        consumer_log: ConsumerLog,
         tallies: Tallies,
-        settings: Settings,
+        settings: VoteSettings,
         *,
         clock: Clock,
     ) -> None:
         self._polls = polls
         self._counters = counters
-        self._drain_log = drain_log
+        self._consumer_log = consumer_log
         self._tallies = tallies
         self._settings = settings
         self._clock = clock
@@ -63,7 +66,7 @@ class Persistence:
         polls = [poll async for poll in self._polls.list(self._settings.persist_polls_max)]
         async with asyncio.TaskGroup() as group:
             for poll in polls:
-                if _is_due(poll, self._clock()):
+                if _is_due(poll, self._clock.now()):
                     group.create_task(persist_one(poll))
         report = PersistReport(slot=slot, **{name: tuple(sorted(ids)) for name, ids in outcomes.items()})
         log.info("persisted", **{name: len(ids) for name, ids in outcomes.items()}, slot=slot.isoformat())
@@ -75,15 +78,15 @@ class Persistence:
         if poll is None:
             raise PollUnknown(poll_id)
         if poll.certified_at is not None:
-            await self._finish(poll, self._clock())
+            await self._finish(poll, self._clock.now())
             return poll
-        return await self._certify(poll, self._clock())
+        return await self._certify(poll, self._clock.now())
 
     async def _outcome(self, poll: Poll, slot: datetime) -> str:
         try:
             if poll.certified_at is not None:
                 return await self._finish(poll, slot)
-            if poll.state(self._clock()) is State.CLOSED:
+            if poll.state(self._clock.now()) is State.CLOSED:
                 try:
                     await self._certify(poll, slot)
                 except NotCertifiable as why:
@@ -97,14 +100,13 @@ class Persistence:
             return "failed"
 
     async def _certify(self, poll: Poll, slot: datetime) -> Poll:
-        now = self._clock()
+        now = self._clock.now()
         if poll.state(now) is not State.CLOSED:
             raise NotCertifiable(poll.id, "it has not closed")
-        if now < settled_at(poll, self._settings):
+        if now < settled_at(poll.closes_at, self._settings):
             raise NotCertifiable(poll.id, "publishes that began before it closed may be under way")
-        why_not = why_not_drained(
-            poll, await self._drain_log.since(relevant_since(poll, now, self._settings)), self._settings
-        )
+        records = await self._consumer_log.since(relevant_since(poll.closes_at, now, self._settings))
+        why_not = why_not_drained(poll.closes_at, records, self._settings)
         if why_not:
             raise NotCertifiable(poll.id, why_not)
         books = await self._counters.books(poll)

@@ -9,7 +9,8 @@ from functools import cached_property
 
 import msgspec
 
-from turnout.base.errors import ChangeRefused, ChoiceUnknown, PollClosed, PollNotOpen, ValueRefused
+from turnout.base.errors import ValueRefused
+from turnout.votes.errors import ChangeRefused, ChoiceUnknown, PollClosed, PollNotOpen
 
 POLL_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 TITLE_CHARACTERS_MAX = 200
@@ -86,7 +87,7 @@ class Poll(msgspec.Struct, frozen=True, dict=True, kw_only=True):
         return State.OPEN if now < self.closes_at else State.CLOSED
 
 
-class PollPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewPoll(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a client asks for when it creates a poll. Moments are RFC 3339 with an offset."""
 
     id: str
@@ -114,7 +115,7 @@ def check_poll_id(poll_id: str, *, field: str = "/id") -> str:
     return poll_id
 
 
-def plan_poll(plan: PollPlan, *, now: datetime, shards_default: int, lifetime: timedelta) -> Poll:
+def poll_of(plan: NewPoll, *, now: datetime, shards_default: int, lifetime: timedelta) -> Poll:
     """The poll that a plan describes; `ValueRefused` names the first value outside the limits.
 
     It opens now unless the plan says when, and closes `lifetime` after now at the latest.

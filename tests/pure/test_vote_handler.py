@@ -1,17 +1,17 @@
-"""A lane: what is counted and acknowledged of a lease that cannot be read to its end."""
+"""The votes' handler: what is counted and acknowledged of a lease that cannot be read to its end."""
 
 import asyncio
 from typing import Any, cast
 
 import pytest
 
-from tests.factories import NOON, hex_id, make_poll, make_settings
+from tests.factories import FixedClock, hex_id, make_message, make_poll, make_settings
 from turnout.base.errors import ServiceUnavailable
-from turnout.votes.bundle import Bundle, encode
+from turnout.queue.message import Message
+from turnout.votes.bundle import Bundle
 from turnout.votes.fold import Posting
-from turnout.votes.handler import Lane, Progress
+from turnout.votes.handler import Counted, VoteHandler
 from turnout.votes.poll import Poll
-from turnout.votes.ports import Message
 
 
 class Service:
@@ -30,40 +30,38 @@ class Service:
     async def commit(self, posting: Posting) -> None:
         self.counted += [entry.name for entry in posting.bundles]
 
-    async def acknowledge(self, receipts: list[str]) -> None:
+    async def acknowledge(self, messages: list[Message]) -> None:
         # Never before its count.
-        assert len(self.counted) == len(self.acknowledged) + len(receipts)
-        self.acknowledged += receipts
+        assert len(self.counted) == len(self.acknowledged) + len(messages)
+        self.acknowledged += [message.ack_id for message in messages]
 
 
 def message(number: int, poll: str) -> Message:
-    data = encode(Bundle(hex_id(number), poll, 0, {0: 1}))
-    return Message(receipt=str(number), id=str(number), data=data)
+    return make_message(Bundle(hex_id(number), poll, 0, {0: 1}), str(number))
 
 
 async def test_what_was_counted_before_a_poll_cannot_be_read_is_acknowledged_and_nothing_else() -> None:
     service = Service()
-    lane = Lane(
+    handler = VoteHandler(
         0,
         counters=cast("Any", service),
         polls=cast("Any", service),
-        dead_letters=cast("Any", service),
-        holdings=cast("Any", service),
-        progress=(progress := Progress()),
+        counted=(counted := Counted()),
         settings=make_settings(commit_entries_max=1),
-        clock=lambda: NOON,
+        clock=FixedClock(),
         chance=lambda: 0.5,
     )
+    leases = cast("Any", service)
     lease = [message(1, "finals"), message(2, "finals"), message(3, "semis"), message(4, "finals")]
     with pytest.raises(ServiceUnavailable):
-        await lane.count_lease(lease)
+        await handler.handle(lease, leases)
     assert service.acknowledged == ["1"]
     assert service.counted == [f"finals:b:{hex_id(1)}"]
-    assert progress.votes == 1
+    assert counted.votes == 1
 
     # The rest comes back when the store does.
     service.away.clear()
-    await lane.count_lease(lease[1:])
+    await handler.handle(lease[1:], leases)
     assert sorted(service.acknowledged) == ["1", "2", "3", "4"]
     assert len(set(service.counted)) == len(service.counted) == 4
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

@@ -1,13 +1,43 @@
-"""Shards and ledger: a posting is applied whole or not at all."""
+"""The votes' ports in memory: the polls' store, shards and ledger, and the persisted tallies."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 
-from turnout.base.errors import AlreadyCounted
+from turnout.base.clock import Clock
+from turnout.votes.errors import AlreadyCounted, PollChanged, PollExists
 from turnout.votes.fold import Delta, Posting
 from turnout.votes.ledger import BundleEntry, KeyEntry, key_prefix
 from turnout.votes.poll import Poll
-from turnout.votes.ports import Clock
 from turnout.votes.tally import Books, Sums, Tally
+
+
+class MemoryPollStore:
+    """The polls' settings."""
+
+    def __init__(self) -> None:
+        self._polls: dict[str, Poll] = {}
+
+    async def get(self, poll_id: str) -> Poll | None:
+        """The poll, or None."""
+        return self._polls.get(poll_id)
+
+    async def create(self, poll: Poll) -> None:
+        """Stores a new poll."""
+        if poll.id in self._polls:
+            raise PollExists(poll.id)
+        self._polls[poll.id] = poll
+
+    async def replace(self, old: Poll, new: Poll) -> None:
+        """Replaces a poll that still is `old`."""
+        if self._polls.get(old.id) != old:
+            raise PollChanged(old.id)
+        self._polls[old.id] = new
+
+    async def list(self, limit: int) -> AsyncIterator[Poll]:
+        """The polls, newest first."""
+        newest_first = sorted(self._polls.values(), key=lambda poll: poll.created_at, reverse=True)
+        for poll in newest_first[:limit]:
+            yield poll
 
 
 class MemoryCounters:
@@ -49,7 +79,7 @@ class MemoryCounters:
             counts=tuple(counts),
             votes=sum(shard.votes for shard in shards),
             duplicates=sum(shard.duplicates for shard in shards),
-            as_of=self._clock(),
+            as_of=self._clock.now(),
         )
 
     async def books(self, poll: Poll) -> Books:
@@ -63,7 +93,7 @@ class MemoryCounters:
         ]
         return Books(
             poll=poll.id,
-            as_of=self._clock(),
+            as_of=self._clock.now(),
             shards=Sums(
                 sum(shard.votes for shard in shards),
                 sum(shard.duplicates for shard in shards),
@@ -91,3 +121,27 @@ class MemoryCounters:
 
     def _shards_of(self, poll: Poll) -> list[Delta]:
         return list(self._shards.get(poll.id, {}).values())
+
+
+class MemoryTallies:
+    """The persisted tallies; the last of a poll's history is its present one."""
+
+    def __init__(self) -> None:
+        self._history: dict[str, list[tuple[datetime, Tally]]] = {}
+
+    async def get(self, poll_id: str) -> Tally | None:
+        """The persisted tally, or None."""
+        history = self._history.get(poll_id)
+        return history[-1][1] if history else None
+
+    async def put(self, tally: Tally, poll: Poll, slot: datetime) -> bool:  # noqa: ARG002  # the choices are kept for readers of the real one
+        """Persists a tally and its place in the history, if both are later than what is there."""
+        history = self._history.setdefault(tally.poll, [])
+        if history and (slot <= history[-1][0] or not tally.supersedes(history[-1][1])):
+            return False
+        history.append((slot, tally))
+        return True
+
+    async def history(self, poll_id: str, limit: int) -> list[tuple[datetime, Tally]]:
+        """The newest slots with their tallies, in the order of time."""
+        return self._history.get(poll_id, [])[-limit:]
