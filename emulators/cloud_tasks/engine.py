@@ -286,8 +286,7 @@ class Engine:
         task = dispatch.task
         queue = task.queue
         now_us = self._clock()
-        queue.in_flight -= 1
-        task.running -= 1
+        _end_attempt(task)
         overloaded = answer.status == UNAVAILABLE or (
             answer.status == TOO_MANY_REQUESTS and not dispatch.app_engine
         )
@@ -299,10 +298,11 @@ class Engine:
     def unsent(self, dispatch: Dispatch) -> None:
         """Takes back an attempt that could not be made, for a fault of ours: it is due again in a second."""
         task = dispatch.task
-        task.queue.in_flight -= 1
-        task.running -= 1
+        _end_attempt(task)
         if not task.ended:
             task.dispatch_count -= 1
+            if not task.dispatch_count:
+                task.first_dispatch_us = 0
             task.schedule_us = self._clock() + limits.SECOND_US
             task.queue.wait(task)
         self._plan(task.queue)
@@ -410,6 +410,7 @@ class Engine:
             forced=forced,
         )
         task.queue.in_flight += 1
+        task.queue.running.add(task)
         task.running += 1
         task.dispatch_count += 1
         task.first_dispatch_us = task.first_dispatch_us or now_us
@@ -480,6 +481,13 @@ class Engine:
             self._plan_number += 1
             queue.plan, queue.plan_us = self._plan_number, next_us
             heapq.heappush(self._plans, (next_us, self._plan_number, queue))
+
+
+def _end_attempt(task: LiveTask) -> None:
+    task.running -= 1
+    task.queue.in_flight -= 1
+    if not task.running:
+        task.queue.running.discard(task)
 
 
 def _held_name(queue: LiveQueue, task_id: str) -> str:

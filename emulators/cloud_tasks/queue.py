@@ -1,7 +1,6 @@
 """A live queue: its waiting tasks in order of their moments, and what holds them back."""
 
 import heapq
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +75,9 @@ class LiveQueue:
         self.number = number
         self.name: str = config.name
         self.tasks: dict[str, LiveTask] = {}
+        #: Attempts under way, those of tasks that have ended meanwhile included.
         self.in_flight = 0
+        self.running: set[LiveTask] = set()
         self.throttle = Throttle()
         #: The plan to look at this queue again that is valid.
         self.plan = 0
@@ -127,9 +128,19 @@ class LiveQueue:
             self._ramp_up.take(now_us)
         return task
 
-    def waiting(self) -> Iterator[LiveTask]:
-        """The tasks in line, in no order."""
-        return (task for _, place, task in self._waiting if task.place == place)
+    def first(self, tasks_max: int) -> list[LiveTask]:
+        """The tasks in line that are due first."""
+        found: list[LiveTask] = []
+        # A heap's smallest entries are found from its top, without looking at all of it.
+        frontier = [(*self._waiting[0], 0)] if self._waiting else []
+        while frontier and len(found) < tasks_max:
+            _, place, task, index = heapq.heappop(frontier)
+            if task.place == place:
+                found.append(task)
+            for child in (2 * index + 1, 2 * index + 2):
+                if child < len(self._waiting):
+                    heapq.heappush(frontier, (*self._waiting[child], child))
+        return found
 
     def _head(self) -> LiveTask | None:
         while self._waiting:
