@@ -52,6 +52,7 @@ class Dispatcher:
         self._clock = clock
         self._app_engine_url = app_engine_url
         self._wake = asyncio.Event()
+        self._sleeps_until_us: int | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession
@@ -69,8 +70,10 @@ class Dispatcher:
         self._loop = asyncio.create_task(self._run(), name="cloud-tasks-dispatcher")
 
     def wake(self) -> None:
-        """Says that the engine's next moment may have changed."""
-        self._wake.set()
+        """Says that the engine's next moment may have changed; it is looked at again only if it is earlier."""
+        moment_us = self._engine.next_moment()
+        if moment_us is not None and (self._sleeps_until_us is None or moment_us < self._sleeps_until_us):
+            self._wake.set()
 
     async def stop(self) -> None:
         """Ends: attempts under way have a moment to end, and are cut off then; they come again after a restart."""
@@ -96,6 +99,7 @@ class Dispatcher:
             await self._until(self._engine.next_moment())
 
     async def _until(self, moment_us: int | None) -> None:
+        self._sleeps_until_us = moment_us
         seconds = None
         if moment_us is not None:
             seconds = min(WAIT_SECONDS_MAX, (moment_us - self._clock()) / SECOND_US)
@@ -114,14 +118,18 @@ class Dispatcher:
 
     async def _send_all(self, due: Sequence[Dispatch], changes: Sequence[Any]) -> None:
         """Notes the attempts, reads what is to be sent, and sends each by itself."""
-        try:
-            # No task is sent before its creation and this attempt are kept: the store works in the order of the calls.
-            definitions = await self._store.write_and_read(changes, [each.order for each in due])
-        except Refused as fault:
-            logger.warning("%d attempts wait, since they could not be noted: %s", len(due), fault)
+
+        def take_back() -> None:
             for each in due:
                 self._engine.unsent(each)
             self.wake()
+
+        try:
+            # No task is sent before its creation and this attempt are kept: the store works in the order of the calls.
+            numbers = [each.order for each in due]
+            definitions = await self._store.write_and_read(changes, numbers, take_back)
+        except Refused as fault:
+            logger.warning("%d attempts wait, since they could not be noted: %s", len(due), fault)
             return
         for each in due:
             definition = definitions.get(each.order)

@@ -1,6 +1,7 @@
 """The stand-in as a whole: state, engine, dispatcher and both fronts, between `start` and `stop`."""
 
 import random
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,8 +64,10 @@ def wall_clock_us() -> int:
     return time.time_ns() // 1000
 
 
-def _random_id() -> str:
-    return str(random.SystemRandom().getrandbits(_ID_BITS))
+def random_ids() -> Callable[[], str]:
+    """Ids as the service makes them, long numbers by chance."""
+    chance = random.Random(secrets.randbits(128))  # noqa: S311  # unique, not secret
+    return lambda: str(chance.getrandbits(_ID_BITS))
 
 
 class CloudTasks:
@@ -75,12 +78,12 @@ class CloudTasks:
         settings: Settings,
         identity: Identity,
         clock: Callable[[], int] = wall_clock_us,
-        ids: Callable[[], str] = _random_id,
+        ids: Callable[[], str] | None = None,
     ) -> None:
         self._settings = settings
         self._identity = identity
         self._clock = clock
-        self._ids = ids
+        self._ids = ids or random_ids()
         self._stops: list[Callable[[], object]] = []
         #: Where the fronts listen, once it has started.
         self.grpc_address = ""
@@ -111,7 +114,7 @@ class CloudTasks:
             dispatcher = Dispatcher(
                 engine, self._store, self._identity, attempts, self._clock, settings.app_engine_url
             )
-            service = Service(
+            service = self._service = Service(
                 engine, self._store, dispatcher, self._clock, dict(kept.policies), dict(kept.encryption)
             )
             await self._serve_rest(service, attempts)

@@ -3,7 +3,6 @@
 What an answer promises is on disk before it is sent.
 """
 
-import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -304,16 +303,12 @@ class Service:
     async def _keep_created(self, changes: Sequence[Change], tasks: Iterable[LiveTask]) -> None:
         if not changes:
             return
-        write = asyncio.ensure_future(self._store.write(changes))
 
-        def forget_what_failed(done: asyncio.Future[None]) -> None:
-            if done.cancelled() or done.exception() is not None:
-                for task in tasks:
-                    self.engine.forget_task(task)
+        def take_back() -> None:
+            for task in tasks:
+                self.engine.forget_task(task)
 
-        # The caller may hang up meanwhile; the write goes on, and the engine must not know a task that the disk does not.
-        write.add_done_callback(forget_what_failed)
-        await asyncio.shield(write)
+        await self._store.write(changes, take_back)
         # Kept first and dispatched then; the dispatcher may have looked meanwhile, which does no harm.
         self._dispatcher.wake()
 

@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -38,6 +39,8 @@ SCHEMA_VERSION = 1
 #: How long to wait before what must be written is tried again, as while the disk is full.
 RETRY_SECONDS = 1.0
 LOCK_SECONDS = 2.0
+#: While calls come together, this long they gather for one transaction: each round costs as much as several calls.
+GATHER_SECONDS = 0.002
 
 _SCHEMA = """
 CREATE TABLE queues (name TEXT PRIMARY KEY, definition BLOB NOT NULL) WITHOUT ROWID;
@@ -87,9 +90,9 @@ class StateInUse(LocalCloudError):
 @dataclass(slots=True)
 class _Write:
     changes: Sequence[Change]
-    #: Whether the caller can do without it: then a failure is said, else it is tried again until it succeeds.
-    may_fail: bool
     done: asyncio.Future[None]
+    #: What takes the changes back if they cannot be written; without it they have happened, and are tried until they can.
+    take_back: Callable[[], None] | None = None
 
 
 @dataclass(slots=True)
@@ -116,38 +119,44 @@ class Store:
         self._pending: list[_Write | _Read] = []
         self._rounds: asyncio.Task[None] | None = None
         self._closing = False
+        self._loop: asyncio.AbstractEventLoop
         self._database: sqlite3.Connection
 
     async def open(self, now_us: int, *, reset: bool = False) -> Kept:
         """Opens the state, or an empty one with `reset`, and reads all but the definitions."""
+        self._loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._open, now_us, reset)
+            return await self._loop.run_in_executor(self._thread, self._open, now_us, reset)
         except BaseException:
             self._thread.shutdown(wait=False)
             raise
 
-    async def write(self, changes: Sequence[Change]) -> None:
-        """Writes changes; `Unwritable`, and nothing of them is written, if that fails."""
-        await self._submit(_Write(changes, may_fail=True, done=asyncio.get_running_loop().create_future()))
+    async def write(self, changes: Sequence[Change], take_back: Callable[[], None]) -> None:
+        """Writes changes. If that fails, nothing of them is written, `take_back` is called, and `Unwritable` is raised.
+
+        It is called as well where nobody waits any more: memory must not know what the disk does not.
+        """
+        await self._submit(_Write(changes, self._loop.create_future(), take_back))
 
     async def keep(self, changes: Sequence[Change]) -> None:
         """Writes changes that have happened already; waits for as long as that takes."""
-        await self._submit(_Write(changes, may_fail=False, done=asyncio.get_running_loop().create_future()))
+        await self._submit(_Write(changes, self._loop.create_future()))
 
     async def definitions(self, numbers: Sequence[int]) -> dict[int, bytes]:
         """The definitions of tasks by their `order`; those that have ended are left out."""
-        return await self.write_and_read((), numbers)
-
-    async def write_and_read(self, changes: Sequence[Change], numbers: Sequence[int]) -> dict[int, bytes]:
-        """Writes changes as `write` does, and then reads definitions."""
-        loop = asyncio.get_running_loop()
-        write = _Write(changes, may_fail=True, done=loop.create_future())
-        read = _Read(numbers, loop.create_future())
-        self._pending += (write, read) if changes else (read,)
+        read = _Read(numbers, self._loop.create_future())
+        self._pending.append(read)
         self._kick()
-        definitions = await read.done
-        if changes:
-            await write.done
+        return await read.done
+
+    async def write_and_read(
+        self, changes: Sequence[Change], numbers: Sequence[int], take_back: Callable[[], None]
+    ) -> dict[int, bytes]:
+        """Writes changes as `write` does, and then reads definitions."""
+        write = _Write(changes, self._loop.create_future(), take_back)
+        self._pending.append(write)
+        definitions = await self.definitions(numbers)
+        await write.done
         return definitions
 
     async def close(self) -> None:
@@ -155,7 +164,7 @@ class Store:
         self._closing = True
         if self._rounds:
             await self._rounds
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._database.close)
+        await self._loop.run_in_executor(self._thread, self._database.close)
         self._thread.shutdown(wait=False)
 
     async def _submit(self, write: _Write) -> None:
@@ -165,15 +174,16 @@ class Store:
 
     def _kick(self) -> None:
         if self._rounds is None or self._rounds.done():
-            self._rounds = asyncio.get_running_loop().create_task(self._run_rounds())
+            self._rounds = self._loop.create_task(self._run_rounds())
 
     async def _run_rounds(self) -> None:
-        loop = asyncio.get_running_loop()
+        busy = False
         while self._pending:
-            # What else comes in this turn of the loop joins the transaction.
-            await asyncio.sleep(0)
+            # What else comes in this turn of the loop joins the transaction, and while much comes, a little more.
+            await asyncio.sleep(GATHER_SECONDS if busy else 0)
             taken, self._pending = self._pending, []
-            outcome = await loop.run_in_executor(self._thread, self._apply, taken)
+            outcome = await self._loop.run_in_executor(self._thread, self._apply, taken)
+            busy = len(taken) > 1
             postponed = self._tell(taken, outcome)
             if postponed:
                 if self._closing:
@@ -189,9 +199,12 @@ class Store:
         for index, operation in enumerate(taken):
             if index in outcome.postponed:
                 postponed.append(operation)
-            elif operation.done.cancelled():
                 continue
-            elif isinstance(operation, _Read):
+            if isinstance(operation, _Write) and operation.take_back and index in outcome.refused:
+                operation.take_back()
+            if operation.done.cancelled():
+                continue
+            if isinstance(operation, _Read):
                 operation.done.set_result(outcome.read[index])
             elif index in outcome.refused:
                 operation.done.set_exception(Unwritable(outcome.refused[index]))
@@ -301,7 +314,7 @@ class Store:
                 with self._transaction():
                     self._do(index, operation, outcome)
             except sqlite3.Error as error:
-                if isinstance(operation, _Write) and operation.may_fail:
+                if isinstance(operation, _Write) and operation.take_back:
                     outcome.refused[index] = str(error)
                 else:
                     outcome.postponed.add(index)
@@ -350,5 +363,6 @@ class Store:
                 execute("INSERT OR REPLACE INTO encryption VALUES (?, ?)", (name, config))
 
 
-def _record(row: tuple[int | str, ...]) -> TaskRecord:
-    return msgspec.convert(row, TaskRecord, strict=False)
+def _record(row: tuple[Any, ...]) -> TaskRecord:
+    number, queue, task_id, named, app_engine, *moments = row
+    return TaskRecord(number, queue, task_id, bool(named), bool(app_engine), *moments)
