@@ -17,6 +17,16 @@ from emulators.processes import LOOPBACK, free_port, port_is_free
 #: What a page of ours sends with each action; a form or a script of another site cannot.
 PAGE_HEADER = "X-Turnout-Page"
 SHUTDOWN_SECONDS = 1.0
+#: Nothing from elsewhere, nothing inline.
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 
 
 @dataclass(frozen=True)
@@ -81,4 +91,6 @@ async def own_pages_only(request: web.Request, handler: Handler) -> web.StreamRe
         origin = request.headers.get("Origin", "")
         if origin != f"{request.scheme}://{request.host}" or PAGE_HEADER not in request.headers:
             return error(HTTPStatus.FORBIDDEN, "PERMISSION_DENIED", "Other sites may not call this server.")
-    return await handler(request)
+    answer = await handler(request)
+    answer.headers.update(PAGE_HEADERS)
+    return answer

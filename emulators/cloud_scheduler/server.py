@@ -8,7 +8,9 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from emulators.api.page import page_routes
 from emulators.api.serving import Ports, serving
+from emulators.cloud_scheduler.page import scheduler_table
 from emulators.cloud_scheduler.service import SERVICE, STOP_SECONDS, CloudScheduler
 from emulators.cloud_scheduler.store import Store
 from emulators.cloud_scheduler.target import Targets
@@ -35,7 +37,14 @@ async def cloud_scheduler(
         connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
         async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
             scheduler = CloudScheduler(store, Targets(session, identity, pubsub_host), clock, stop_seconds)
-            async with serving({SERVICE: scheduler.methods}, ports, pages), _running(scheduler):
+            async with (
+                serving(
+                    {SERVICE: scheduler.methods},
+                    ports,
+                    [*page_routes(scheduler_table(scheduler, clock)), *pages],
+                ),
+                _running(scheduler),
+            ):
                 yield scheduler
     finally:
         store.close()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from emulators.api import Method, Refused, Route
 from emulators.api.paging import page
 from emulators.api.refused import invalid
 from emulators.cloud_scheduler import jobs
-from emulators.cloud_scheduler.engine import Attempt, Clock, Engine
+from emulators.cloud_scheduler.engine import Attempt, Clock, Engine, Entry
 from emulators.cloud_scheduler.store import Store
 from emulators.cloud_scheduler.target import Outcome, Targets
 
@@ -96,9 +96,10 @@ class CloudScheduler:
             _method("RunJob", request.RunJobRequest, self._run, "POST", f"/v1/{{name={_JOB}}}:run", "*"),
         )
 
-    def answers(self) -> dict[str, str]:
-        """What each job's target answered last, by the job's name; the API has no field for it."""
-        return {name: entry.answer for name, entry in self._engine.entries.items() if entry.answer}
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """All jobs by their names, with what the API has no field for."""
+        return self._engine.entries
 
     def wake(self) -> None:
         """Looks at the clock now: it was turned."""

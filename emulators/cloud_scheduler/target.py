@@ -1,6 +1,7 @@
 """One attempt of a job: an HTTP request to its handler, or a message to its Pub/Sub topic."""
 
 import base64
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -79,6 +80,9 @@ class Targets:
             return await self._call(attempt, seconds)
         except TimeoutError:
             return Outcome(grpc.StatusCode.DEADLINE_EXCEEDED, f"No answer within {seconds:g} s.")
+        except aiohttp.ClientConnectorError as error:
+            why = os.strerror(error.os_error.errno) if error.os_error.errno else error.os_error
+            return Outcome(grpc.StatusCode.UNAVAILABLE, f"No connection to {error.host}:{error.port}: {why}")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Outcome(grpc.StatusCode.UNAVAILABLE, f"No answer: {error or type(error).__name__}")
 

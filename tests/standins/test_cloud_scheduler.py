@@ -231,7 +231,7 @@ async def test_an_answer_becomes_a_status(stand: Stand, handler: Handler, status
     await called(client.create_job, parent=PLACE, job=job(handler.url))
     stand.turn(60)
     await status_of(client, code)
-    assert stand.scheduler.answers()[NAME].endswith(": said")
+    assert stand.scheduler.entries[NAME].answer.endswith(": said")
 
 
 async def test_a_target_that_is_not_there_is_unavailable(stand: Stand) -> None:
