@@ -7,6 +7,8 @@ const relative = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "
 const byId = (id) => document.getElementById(id);
 
 let offline = false;
+let asked = 0;
+let shown = 0;
 
 function say(text, bad = false) {
   byId("said").textContent = text;
@@ -44,8 +46,10 @@ function fill(element, cell, now) {
 }
 
 async function act(action, button) {
+  // Not `disabled`: that would take the focus away from who uses the keyboard.
+  if (button.getAttribute("aria-disabled") === "true") return;
   if (action.asks && !window.confirm(action.asks)) return;
-  button.disabled = true;
+  button.setAttribute("aria-disabled", "true");
   try {
     const answer = await fetch(action.path, {
       method: action.method,
@@ -57,7 +61,7 @@ async function act(action, button) {
   } catch {
     say("The stand-in does not answer.", true);
   }
-  button.disabled = false;
+  button.removeAttribute("aria-disabled");
   await look();
 }
 
@@ -128,10 +132,15 @@ function show(table) {
 }
 
 async function look() {
+  const mine = ++asked;
   try {
     const answer = await fetch("/page/table");
     if (!answer.ok) throw new Error(answer.statusText);
-    show(await answer.json());
+    const table = await answer.json();
+    // An answer that was overtaken by a later one is old.
+    if (mine < shown) return;
+    shown = mine;
+    show(table);
     if (offline) say("");
     offline = false;
   } catch {
