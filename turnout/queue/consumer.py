@@ -31,8 +31,8 @@ LEASE_WAIT_SECONDS_MIN = 0.2
 LEASE_GRACE_SECONDS = 1.0
 #: A queue that answers `empty` at once is asked again after this.
 EMPTY_PAUSE_SECONDS = 0.05
-#: What remains of the shutdown's time for releasing and the last record, after the lanes were given the rest.
-RELEASE_SECONDS = 2.0
+#: What remains of the shutdown's time for releasing and the last record, half of it at most; the lanes have the rest.
+RELEASE_SECONDS_MAX = 2.0
 
 
 class Handler(Protocol):
@@ -90,6 +90,10 @@ class Consumer:
         """Messages that it holds now."""
         return len(self._leases)
 
+    @property
+    def _release_seconds(self) -> float:
+        return min(RELEASE_SECONDS_MAX, self._settings.shutdown_seconds / 2)
+
     def stop(self) -> None:
         """Stops leasing; what is held is finished, or released when the time is up."""
         self._stopping.ask()
@@ -129,9 +133,8 @@ class Consumer:
                     lane.result()  # a lane ends only when the queue is idle; a fault in its code ends the consumer
                 running -= done
             if running:
-                await asyncio.wait(
-                    running, timeout=max(self._settings.shutdown_seconds - RELEASE_SECONDS, 0.0)
-                )
+                lanes_seconds = self._settings.shutdown_seconds - self._release_seconds
+                await asyncio.wait(running, timeout=lanes_seconds)
         finally:
             await cancel_all([asked])
 
@@ -199,7 +202,7 @@ class Consumer:
     async def _leave(self, *, ended_of_itself: bool) -> None:
         """Gives back what is held, and says so: in bounded time, for the process may be killed soon."""
         try:
-            async with asyncio.timeout(RELEASE_SECONDS):
+            async with asyncio.timeout(self._release_seconds):
                 await self._leases.release_all()
                 await self._heartbeat.end(of_itself=ended_of_itself)
         except (TimeoutError, ServiceUnavailable) as error:

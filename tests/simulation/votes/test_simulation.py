@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.deadlines import COMMAND_SECONDS_MAX
-from tests.simulation.plants import PLANTS, Plant
-from tests.simulation.run import InvariantViolated, run
 from tests.simulation.seeds import faults
+from tests.simulation.simulation import InvariantViolated
+from tests.simulation.votes.plants import PLANTS, Plant
+from tests.simulation.votes.run import run
 
 SEEDS = 1_000
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_invariants_hold_for_a_thousand_seeds() -> None:
-    failures = [fault for fault in faults(range(SEEDS), 2) if fault]
+    failures = [fault for fault in faults("votes", range(SEEDS), 2) if fault]
 
     assert not failures, failures[0]
 
@@ -76,7 +77,7 @@ def digest() -> str:
 
 
 def digest_with_hashes(hash_seed: str) -> str:
-    code = "from tests.simulation.test_simulation import digest; print(digest())"
+    code = "from tests.simulation.votes.test_simulation import digest; print(digest())"
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     done = subprocess.run(
         [sys.executable, "-c", code],

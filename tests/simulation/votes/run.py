@@ -1,160 +1,75 @@
 """One run: the real core on a virtual clock, with the faults that a seed draws; then the faults heal, and all must add up."""
 
 import asyncio
-import logging
 import random
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from pydantic import SecretStr
 
-from tests.simulation.cloud import EVENTS_SHOWN, Cloud
-from tests.simulation.plants import Plant
-from tests.simulation.virtual import BEGINNING, Process, RunStuck, VirtualLoop, at_once
-from tests.simulation.voters import Answer, Register, Request, key_of
-from tests.simulation.wire import (
+from tests.simulation.simulation import Outcome, Simulation, play
+from tests.simulation.virtual import BEGINNING, Process, at_once
+from tests.simulation.votes.cloud import VoteCloud
+from tests.simulation.votes.plants import Plant
+from tests.simulation.votes.voters import Answer, Register, Request, key_of
+from tests.simulation.votes.wire import (
     LaneWatch,
-    Weather,
-    Wire,
-    WiredConsumerLog,
+    VoteWire,
     WiredCounters,
-    WiredDeadLetterTopic,
     WiredPollStore,
-    WiredSubscription,
     WiredTallies,
-    WiredTopic,
+    WiredVoteTopic,
 )
+from tests.simulation.weather import Weather
+from tests.simulation.wire import WiredConsumerLog, WiredDeadLetterTopic, WiredSubscription
 from turnout.base.errors import ServiceUnavailable, TurnoutError
 from turnout.gcp.votes.settings import Settings
-from turnout.queue.batcher import Confirmation
 from turnout.queue.drained import CLOCKS_APART_SECONDS
 from turnout.queue.errors import QueueUnavailable
-from turnout.queue.message import Outgoing
 from turnout.votes.administration import Administration
 from turnout.votes.ballot import Ballot
 from turnout.votes.bundle import Bundle, encode
 from turnout.votes.drain import Drain
 from turnout.votes.handler import first_lane_number
-from turnout.votes.intake import Intake, VoteBatcher, vote_batcher
+from turnout.votes.intake import Intake, vote_batcher
 from turnout.votes.persistence import Persistence
 from turnout.votes.poll import OnePer, Poll, PollChange, State
 from turnout.votes.poll_cache import PollCache
-from turnout.votes.vote import Hasher, Vote
+from turnout.votes.vote import Hasher
 
-TURNS_MAX = 200_000
 #: How long the faults last, and how long all may take to settle after them.
 CHAOS_SECONDS_MAX = 45.0
 SETTLING_SECONDS_MAX = 400.0
 CHOICES = 60
 CLIENT_SECONDS = 15.0
-CLOCK_OFF_SECONDS_MAX = 0.5
-SIGKILL_AFTER_SECONDS = 10.0
-
-
-class InvariantViolated(AssertionError):
-    """A run ended in a state, or passed one, that the design forbids."""
-
-
-class RunCrashed(AssertionError):
-    """A run met an exception that nobody expects."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run did; two runs of one seed have equal outcomes."""
-
-    seed: int
-    events: tuple[tuple[float, str, str], ...]
-    promised: int
-    counted: int
-    duplicates: int
 
 
 def run(seed: int, plant: type[Plant] = Plant) -> Outcome:
     """Runs a seed; raises `InvariantViolated` or `RunCrashed`, with the seed and the last events."""
-    config = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    loop = VirtualLoop(TURNS_MAX)
-    simulation: Simulation | None = None
-    try:
-        simulation = loop.run_until_complete(_simulation(seed, plant))
-        loop.run_until_complete(simulation.live())
-    except RunStuck as stuck:
-        raise InvariantViolated(_story(seed, f"the run hangs: {stuck}", simulation)) from stuck
-    finally:
-        structlog.configure(**config)
-        _tear_down(loop, simulation)
-    if simulation.crash is not None:
-        raise RunCrashed(_story(seed, repr(simulation.crash), simulation)) from simulation.crash
-    cloud = simulation.cloud
-    if cloud.violation.done():
-        raise InvariantViolated(_story(seed, cloud.violation.result(), simulation))
-    return simulation.outcome()
+    return play("votes", seed, lambda: VoteSimulation(seed, plant)).outcome()
 
 
-async def _simulation(seed: int, plant: type[Plant]) -> "Simulation":
-    return Simulation(seed, plant)
+class VoteSimulation(Simulation):
+    """Voters, intakes, drains, persistence and administration of one run."""
 
-
-def _story(seed: int, why: str, simulation: "Simulation | None") -> str:
-    events = simulation.cloud.events[-EVENTS_SHOWN:] if simulation else []
-    lines = [f"{seconds:10.4f}  {who:12} {what}" for seconds, who, what in events]
-    return "\n".join([f"seed {seed}: {why}", *lines, f"replay: python -m tests.simulation --seed {seed}"])
-
-
-def _tear_down(loop: VirtualLoop, simulation: "Simulation | None") -> None:
-    try:
-        if simulation is not None:
-            loop.run_until_complete(simulation.end())
-    finally:
-        loop.close()
-
-
-class Simulation:
-    """The processes of one run."""
+    cloud: VoteCloud
 
     def __init__(self, seed: int, plant: type[Plant]) -> None:
-        self.seed = seed
-        self.chance = random.Random(seed)
+        super().__init__(seed)
         self.settings = self._draw_settings()
-        self.weather = Weather(self.chance)
-        self.cloud = Cloud(self.settings)
+        self._shutdown_seconds = self.settings.shutdown_seconds
+        self.weather = Weather(
+            self.chance,
+            services=("topic", "queue", "counters", "polls", "consumer log", "tallies"),
+            process_kinds=("", "intake", "drain-1", "drain", "persist"),
+        )
+        self.cloud = VoteCloud(self.settings)
         self.register = Register()
-        self.crash: BaseException | None = None
         self._plant = plant(random.Random(seed))
-        self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(self._unexpected)
-        self._crashed = asyncio.Event()
-        self._processes: list[Process] = []
         self._intakes: list[tuple[Process, Intake]] = []
-        self._world: list[asyncio.Task[Any]] = []
-        self._number = 0
         self._polls = self._draw_polls()
 
     # The course of a run.
-
-    async def live(self) -> None:
-        """Lives until all is settled, or an invariant is violated, or something crashes."""
-        course = asyncio.ensure_future(self._course())
-        crashed = asyncio.ensure_future(self._crashed.wait())
-        self._world += [course, crashed]
-        ends: tuple[asyncio.Future[Any], ...] = (course, crashed, self.cloud.violation)
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if course.done() and course.exception() is not None:
-            self.crash = course.exception()
-
-    async def end(self) -> None:
-        """Ends everything that still runs."""
-        for task in self._world:
-            task.cancel()
-        await asyncio.gather(*self._world, return_exceptions=True)
-        for process in self._processes:
-            process.kill()
-        for process in self._processes:
-            await process.ended()
 
     def outcome(self) -> Outcome:
         tallies = [at_once(self.cloud.counters.tally(poll)) for poll in self._polls]
@@ -177,7 +92,7 @@ class Simulation:
         self._start_world(self._poison())
         voting = [self._start_world(self._vote(request)) for request in self._draw_requests()]
         await asyncio.sleep(self.chance.uniform(20, CHAOS_SECONDS_MAX))
-        self.weather.healed = True
+        self.weather.heal(self._loop.time())
         self.cloud.note("world", "the faults are healed")
         await asyncio.wait(voting)
         await self._settle()
@@ -186,7 +101,7 @@ class Simulation:
     async def _settle(self) -> None:
         until = self._loop.time() + SETTLING_SECONDS_MAX
         while self._loop.time() < until:
-            if not len(self.cloud.topic) and all(self._is_final(poll) for poll in self._polls):
+            if not len(self.cloud.mailbox) and all(self._is_final(poll) for poll in self._polls):
                 return
             await asyncio.sleep(5)
 
@@ -283,34 +198,16 @@ class Simulation:
         process = self._new_process("intake")
         wire = self._wire(process, self.settings)
         batcher = vote_batcher(
-            self._plant.topic(WiredTopic(wire)),
+            self._plant.topic(WiredVoteTopic(wire)),
             self.settings,
             clock=process.clock,
             chance=self.chance.random,
             new_id=self._new_id,
         )
-        self._watch_batcher(process, batcher)
+        self._watch_batcher(process, batcher, self.settings.pending_votes_max)
         hasher = Hasher(b"a pepper for tests")
         intake = Intake(self._cache(wire), batcher, hasher, clock=process.clock, new_vote_id=self._new_id)
         return process, intake
-
-    def _watch_batcher(self, process: Process, batcher: VoteBatcher) -> None:
-        """Checks the batcher's bound whenever votes come in; lets those go who wait for a flush that never began."""
-        add = batcher.add
-
-        def watched(items: Sequence[Vote]) -> Confirmation:
-            confirmation = add(items)
-            if batcher.unconfirmed_items > self.settings.pending_votes_max:
-                self.cloud.violate(f"{batcher.unconfirmed_items} votes wait in one instance")
-            return confirmation
-
-        def break_connections() -> None:
-            for formed in (*batcher._full, batcher._forming):
-                if formed is not None and not formed.confirmation.done():
-                    formed.confirmation.set_exception(asyncio.CancelledError())
-
-        batcher.add = watched  # type: ignore[method-assign]
-        process.at_death.append(break_connections)
 
     # Drains.
 
@@ -335,7 +232,7 @@ class Simulation:
         drain = Drain(
             process.name,
             first_lane_number(settings.execution, settings.task_index, settings.lanes),
-            subscription=self._plant.subscription(WiredSubscription(wire, lanes)),
+            subscription=self._plant.subscription(WiredSubscription(wire, lanes.gave_up)),
             dead_letters=WiredDeadLetterTopic(wire),
             consumer_log=self._plant.consumer_log(WiredConsumerLog(wire)),
             counters=self._plant.counters(WiredCounters(wire, lanes)),
@@ -349,16 +246,11 @@ class Simulation:
         if end < 0.25:
             self._loop.call_later(self.chance.uniform(0.1, 20), self._kill, process)
         elif end < 0.45:
-            self._loop.call_later(self.chance.uniform(0.1, 20), self._terminate, process, drain)
+            self._loop.call_later(
+                self.chance.uniform(0.1, 20), self._terminate, process, drain.consumer, draining
+            )
         held_max = settings.lanes * settings.lease_messages_max
         await self._watch(draining, lambda: drain.consumer.held <= held_max, "holds too many leases")
-
-    def _terminate(self, process: Process, drain: Drain) -> None:
-        """SIGTERM, and SIGKILL ten seconds later."""
-        if process.alive:
-            self.cloud.note(process.name, "SIGTERM")
-            drain.stop()
-            self._loop.call_later(SIGKILL_AFTER_SECONDS, self._kill, process)
 
     # Persistence and administration.
 
@@ -422,73 +314,19 @@ class Simulation:
             poll = self.chance.choice(("nowhere", self._polls[0].id))
             bundle = Bundle(self._new_id(), poll, 0, {CHOICES + 5: 1})
             data = self.chance.choice((b"", b"\xff\x00poison", encode(bundle)))
-            self.cloud.topic.put(Outgoing(data))
-            self.cloud.poison.add(str(self.cloud.topic._published))
+            self.cloud.publish_poison(data)
 
-    # Processes.
+    def _wire(self, process: Process, settings: Settings) -> VoteWire:
+        return VoteWire(self.cloud, process, self.weather, settings)
 
-    def _start_world(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._loop.create_task(work)
-        self._world = [each for each in self._world if not each.done()]
-        self._world.append(task)
-        task.add_done_callback(self._expect_no_fault)
-        return task
-
-    def _new_process(self, kind: str) -> Process:
-        self._number += 1
-        off = self.chance.uniform(-CLOCK_OFF_SECONDS_MAX, CLOCK_OFF_SECONDS_MAX)
-        process = Process(f"{kind}-{self._number}", clock_off_seconds=off)
-        self._processes.append(process)
-        return process
-
-    def _wire(self, process: Process, settings: Settings) -> Wire:
-        return Wire(self.cloud, process, self.weather, settings)
-
-    def _cache(self, wire: Wire) -> PollCache:
+    def _cache(self, wire: VoteWire) -> PollCache:
         return PollCache(WiredPollStore(wire), self.settings, clock=wire.process.clock)
-
-    def _kill(self, process: Process) -> None:
-        if process.alive:
-            self.cloud.note(process.name, "killed")
-            process.kill()
-
-    async def _watch(self, work: asyncio.Task[Any], holds: Any = lambda: True, fault: str = "") -> None:
-        """Waits for a process's work; faults of services end it, as they end a job."""
-        while not work.done():
-            await asyncio.wait((work,), timeout=1)
-            if not holds():
-                self.cloud.violate(fault)
-        self._expect_no_fault(work)
-
-    def _expect_no_fault(self, work: asyncio.Task[Any]) -> None:
-        if work.cancelled():
-            return
-        fault = work.exception()
-        if fault is not None and not isinstance(fault, TurnoutError):
-            self._crash(fault)
-
-    def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        fault = context.get("exception") or RuntimeError(context["message"])
-        if not isinstance(fault, TurnoutError):
-            self._crash(fault)
-
-    def _crash(self, fault: BaseException) -> None:
-        if self.crash is None:
-            self.crash = fault
-            self.cloud.note("world", f"crash: {fault!r}")
-        self._crashed.set()
-
-    def _new_id(self) -> str:
-        return f"{self.chance.getrandbits(128):032x}"
 
     # What the end must be.
 
     def _check_the_end(self) -> None:
         cloud = self.cloud
-        if len(cloud.topic):
-            cloud.violate(f"{len(cloud.topic)} messages are still in the queue")
-        for message_id in sorted(cloud.poison - cloud.buried):
-            cloud.violate(f"message {message_id} is no bundle, but was not dead-lettered")
+        cloud.check_the_queue_at_the_end()
         for planned in self._polls:
             self._check_poll(cloud.poll(planned.id))
 
@@ -497,7 +335,7 @@ class Simulation:
         cloud.check_books(poll)
         live = at_once(cloud.counters.tally(poll))
         faults = self.register.faults(poll.id, live.counts)
-        arrived = [bundle for bundle in cloud.arrived.values() if bundle.poll == poll.id]
+        arrived = [bundle for bundle in cloud.bundles.values() if bundle.poll == poll.id]
         votes = sum(bundle.votes for bundle in arrived)
         if live.votes + live.duplicates != votes:
             faults.append(
@@ -550,6 +388,7 @@ class Simulation:
             backoff_max_seconds=chance.uniform(0.2, 3),
             idle_seconds=chance.uniform(2, 8),
             heartbeat_seconds=chance.uniform(2.5, 6),
+            shutdown_seconds=chance.choice((1.0, 3.0, 8.0)),
         )
 
     def _draw_polls(self) -> list[Poll]:
