@@ -7,6 +7,8 @@ import msgspec
 import typer
 from rich.text import Text
 
+from cli.emulate import EXAMPLES as EMULATE_EXAMPLES
+from cli.emulate import emulate
 from cli.faults import EPILOG, CheckFailed, Faults
 from cli.running import run
 from turnout.base.clock import moment
@@ -69,6 +71,9 @@ def up(port: Port = 0, workers: Workers = 1) -> None:
     from cli import cloud
 
     run(cloud.up(port, workers))
+
+
+app.command(epilog=_examples(*EMULATE_EXAMPLES))(emulate)
 
 
 @app.command(

@@ -30,7 +30,7 @@ from benchmarks.scaling.intake import Cohort, Load, Topic
 from benchmarks.scaling.parameters import Parameters
 from benchmarks.scaling.prediction import predicted_busy_seconds
 from benchmarks.scaling.record import Record
-from emulators.run import Execution
+from emulators.run import start_job
 from turnout.base.chance import random_id
 from turnout.base.clock import SystemClock
 from turnout.deployment import JOBS
@@ -114,7 +114,7 @@ async def busy_seconds_of_tasks(settings: Settings, trial: Trial, tasks: int, fo
     }
 
     async def drain() -> float:
-        execution = Execution(DRAIN, environment, log_folder=folder, tasks=tasks)
+        execution = start_job(DRAIN, environment, log_folder=folder, tasks=tasks)
         try:
             return (await ended(execution)).busy_seconds
         finally:

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from emulators.google import GoogleEmulators
 from emulators.processes import POLL_SECONDS, Process, free_port, stop_all
 from emulators.resources import create_resources
-from emulators.run import Execution, job_named, start_function, until_function_ready
+from emulators.run import job_named, start_function, start_job, until_function_ready
 from tests.deadlines import WAIT_SECONDS_MAX
 from tests.factories import messages_of
 from tests.faults.proxy import Call, Proxy
@@ -257,7 +257,7 @@ class World:
         return self.wiring.dead_letter_office()
 
     def _drain_process(self, pubsub: Proxy, firestore: Proxy, settings: Mapping[str, object]) -> Job:
-        execution = Execution(
+        execution = start_job(
             job_named("drain"),
             self._environment(pubsub, firestore, {**ONE_BY_ONE, **settings}),
             log_folder=self._folder,
