@@ -7,7 +7,7 @@ from emulators.identity.tokens import Identity, discovery
 JWKS_PATH = "/oauth2/v3/certs"
 CERTIFICATES_PATH = "/oauth2/v1/certs"
 DISCOVERY_PATH = "/.well-known/openid-configuration"
-#: Verifiers may keep the keys for a while, but shorter than a person waits after `--reset`.
+#: Verifiers may keep the keys for a while, but not for long after the state folder was emptied.
 CACHE_SECONDS = 60
 
 

@@ -8,21 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.deadlines import COMMAND_SECONDS_MAX
 from tests.infrastructure.deployed import Deployed
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 SOURCES = ("functions", "jobs", "turnout", "terraform")
-#: One command of terraform, and one test with its fixtures: slow where the provider's schema is read each time.
-SECONDS_MAX = 400
-TEST_SECONDS_MAX = 900
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Allows the tests of this folder more time than others."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.timeout(TEST_SECONDS_MAX))
 
 
 class Terraform:
@@ -37,7 +28,7 @@ class Terraform:
             [self._program, f"-chdir={self.folder / chdir}", *arguments],
             capture_output=True,
             text=True,
-            timeout=SECONDS_MAX,
+            timeout=COMMAND_SECONDS_MAX,
             check=False,
             env={**os.environ, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_CLI_ARGS": ""},
         )

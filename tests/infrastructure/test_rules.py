@@ -8,7 +8,7 @@ import pytest
 
 from tests.infrastructure.conftest import ROOT
 from tests.infrastructure.deployed import Deployed
-from turnout.services import FUNCTIONS, JOBS
+from turnout.deployment import FUNCTIONS, JOBS
 
 #: Roles that exist and are narrow enough; a misspelt one is refused by Google only when it is applied.
 ROLES_ALLOWED = {

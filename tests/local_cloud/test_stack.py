@@ -8,22 +8,26 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import grpc
+import psutil
 import pytest
+from google.cloud.scheduler_v1 import CloudSchedulerAsyncClient
+from google.cloud.scheduler_v1.services.cloud_scheduler.transports import CloudSchedulerGrpcAsyncIOTransport
 from google.pubsub_v1 import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
-from emulators import scheduler, state
+from emulators import state
+from emulators.cloud_run.executions import AT_ONCE_MAX
 from emulators.errors import AlreadyRunning, FetchFailed, JavaMissing, LocalCloudError, ProcessDied
 from emulators.processes import ROOT
-from emulators.stack import LocalCloud
+from emulators.stack import DEFAULT_PROJECT, LOCATION, LocalCloud
 from tests.conftest import run_apart, unavailable
+from tests.deadlines import WAIT_SECONDS_MAX
 from tests.local_cloud.helpers import alive, eventually
-from turnout.services import FUNCTIONS
+from turnout.deployment import FUNCTIONS, JOBS
 
 MAIN = """
 import os
@@ -53,7 +57,7 @@ sys.exit(int(os.environ["CLOUD_RUN_TASK_INDEX"]) * 10)
 UP = textwrap.dedent("""
     import asyncio, sys
     from pathlib import Path
-    from emulators.stack import LocalCloud
+    from emulators.stack import DEFAULT_PROJECT, LOCATION, LocalCloud
     async def main():
         async with LocalCloud(state_folder=Path(sys.argv[1]), root=Path(sys.argv[2]), schedule=False, workers=2) as cloud:
             cloud.start_job("drain", settings={"TURNOUT_LINGERS": "1"})
@@ -156,13 +160,14 @@ async def test_a_killed_task_shows_its_signal(cloud: LocalCloud) -> None:
 
 
 async def test_executions_of_a_job_are_bounded(cloud: LocalCloud) -> None:
-    execution = cloud.start_job("drain", settings={"TURNOUT_LINGERS": "1"}, executions_max=1000)
+    executions = [cloud.start_job("drain", settings={"TURNOUT_LINGERS": "1"}) for _ in range(AT_ONCE_MAX)]
     try:
         with pytest.raises(LocalCloudError, match="wait for one to end"):
-            cloud.start_job("drain", executions_max=1)
+            cloud.start_job("drain")
     finally:
-        execution.kill()
-        await execution.wait()
+        for execution in executions:
+            execution.kill()
+            await execution.wait()
 
 
 async def test_a_reset_empties_the_queue_and_leaves_it_usable(cloud: LocalCloud) -> None:
@@ -171,7 +176,7 @@ async def test_a_reset_empties_the_queue_and_leaves_it_usable(cloud: LocalCloud)
     await cloud.reset()
     async with grpc.aio.insecure_channel(settings.pubsub_emulator_host) as channel:
         subscriber = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
-        subscription = await subscriber.get_subscription(subscription=path, timeout=10)
+        subscription = await subscriber.get_subscription(subscription=path, timeout=WAIT_SECONDS_MAX)
     assert subscription.ack_deadline_seconds == settings.ack_deadline_seconds
     assert settings.bundle_votes_max == 300
 
@@ -180,9 +185,9 @@ async def test_another_terminal_finds_the_running_cloud(cloud: LocalCloud) -> No
     found = state.running_cloud(cloud.state_folder)
     assert found is not None
     assert found.base_url == cloud.base_url
-    assert found.environment == cloud.told
+    assert found.environment == cloud.variables
     assert found.holder_pid == os.getpid()
-    assert all(map(alive, found.pids.values()))
+    assert all(alive(psutil.Process(pid)) for pid in found.pids.values())
     assert (cloud.state_folder / state.STATE_FILE).stat().st_mode & 0o077 == 0
 
 
@@ -214,16 +219,16 @@ async def test_a_cloud_that_crashes_leaves_no_process_and_no_claim(tmp_path: Pat
     up = start_apart(tmp_path)
     folder = tmp_path / "state"
     try:
-        await eventually(lambda: "up" in (tmp_path / "out").read_text(), "the cloud is up", seconds=60)
+        await eventually(lambda: "up" in (tmp_path / "out").read_text(), "the cloud is up")
         found = state.running_cloud(folder)
         assert found is not None
-        pids = await asyncio.to_thread(descendants, up.pid)
-        assert set(found.pids.values()) <= set(pids)
-        assert len(pids) > 2 * len(found.pids)  # each with its leash; the functions' workers too
+        below = psutil.Process(up.pid).children(recursive=True)
+        assert set(found.pids.values()) <= {each.pid for each in below}
+        assert len(below) > 2 * len(found.pids)  # each with its leash; the functions' workers too
     finally:
         up.kill()
-        up.wait(10)
-    await eventually(lambda: not any(map(alive, pids)), "every process is gone")
+        up.wait(WAIT_SECONDS_MAX)
+    await eventually(lambda: not any(map(alive, below)), "every process is gone")
     assert (folder / state.STATE_FILE).exists()
     assert state.running_cloud(folder) is None
 
@@ -241,27 +246,31 @@ async def test_a_part_that_dies_is_named_with_its_log(tmp_path: Path, cloud: Loc
             name for name, seconds in steps if seconds
         }
         os.kill(other.google.processes[0].pid, signal.SIGKILL)
-        said = await asyncio.wait_for(other.failed(), 20)
+        said = await asyncio.wait_for(other.failed(), WAIT_SECONDS_MAX)
     assert "emulator ended by signal 9" in said
     assert not (tmp_path / "state" / state.STATE_FILE).exists()
 
 
-async def test_schedules_call_functions_and_start_jobs(
-    tmp_path: Path, cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_schedules_call_functions_and_start_jobs(tmp_path: Path, cloud: LocalCloud) -> None:
+    """Forced by Google's own client, so that no test waits for a full minute."""
     assert cloud.google.processes  # the jars can be had
-    due: list[datetime] = []
-
-    def soon_and_never_again(_schedule: str, after: datetime) -> datetime:
-        due.append(after + timedelta(seconds=0.3))
-        return due[0] if after < due[0] else after + timedelta(days=1)
-
-    monkeypatch.setattr(scheduler, "next_moment", soon_and_never_again)
     async with LocalCloud(state_folder=tmp_path, root=working_copy(tmp_path / "root")) as other:
+        host = other.variables["CLOUD_SCHEDULER_EMULATOR_HOST"]
+        async with grpc.aio.insecure_channel(host) as channel:
+            client = CloudSchedulerAsyncClient(transport=CloudSchedulerGrpcAsyncIOTransport(channel=channel))
+            parent = f"projects/{DEFAULT_PROJECT}/locations/{LOCATION}"
+            jobs = {
+                each.name.rpartition("/")[2]: each async for each in await client.list_jobs(parent=parent)
+            }
+            assert {name: each.schedule for name, each in jobs.items()} == {
+                each.name: each.schedule for each in (*FUNCTIONS, *JOBS) if each.schedule
+            }
+            for name in ("persist", "drain"):
+                await client.run_job(name=jobs[name].name)
         called = other.log_folder / "persist.log"
         await eventually(lambda: "POST /persist persist" in called.read_text(), "persist is called")
-        jobs = other.log_folder / "jobs"
-        await eventually(lambda: len(list(jobs.glob("drain-*.log"))) == 1, "the drain is started")
+        folder = other.log_folder / "jobs"
+        await eventually(lambda: len(list(folder.glob("drain-*.log"))) >= 1, "the drain is started")
 
 
 async def test_a_taken_port_is_named(tmp_path: Path, cloud: LocalCloud) -> None:
@@ -280,19 +289,3 @@ def start_apart(tmp_path: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=output,
         )
-
-
-def descendants(pid: int) -> list[int]:
-    """The ids of all processes below one."""
-    said = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    children: dict[int, list[int]] = {}
-    for line in said.splitlines():
-        child, parent = map(int, line.split())
-        children.setdefault(parent, []).append(child)
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found.extend(below)
-        waiting.extend(below)
-    return found

@@ -23,20 +23,11 @@ from emulators.identity.keys import KEY_FILE, IdentityKeyUnusable
 from emulators.identity.server import identity_application
 from emulators.identity.tokens import REUSE_SECONDS_MAX, TOKENS_KEPT_MAX
 from tests.local_cloud.helpers import serving
+from tests.standins.clock import Clock
 
 EMAIL = "ticker@demo.iam.gserviceaccount.com"
 AUDIENCE = "https://tick.example/run"
 ROOT = Path(__file__).parents[2]
-
-
-class Clock:
-    """Stands still until it is set."""
-
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 @pytest.fixture(scope="module")
