@@ -15,7 +15,10 @@ from emulators.errors import FetchFailed, JavaMissing
 from emulators.google import GoogleEmulators
 from emulators.resources import create_resources
 from emulators.stack import LocalCloud
+from tests.infrastructure.providers import pytest_terminal_summary
 from turnout.settings import Settings
+
+__all__ = ["pytest_terminal_summary"]
 
 T = TypeVar("T")
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.infrastructure.deployed import Deployed
+from tests.infrastructure.providers import PROPERTY, providers
+from tests.infrastructure.terraform_offline import command as offline
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -25,25 +28,50 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(TEST_SECONDS_MAX))
 
 
-class Terraform:
-    """Terraform in one folder; every command that fails ends the test with what it printed."""
+@pytest.fixture(autouse=True)
+def note_providers(request: pytest.FixtureRequest) -> None:
+    """Lets the summary say which providers Terraform had."""
+    if "terraform" in request.fixturenames:
+        request.node.user_properties.append((PROPERTY, providers()))
 
-    def __init__(self, program: str, folder: Path) -> None:
+
+class Terraform:
+    """Terraform in one folder, with the real providers or the stand-ins."""
+
+    def __init__(self, program: str, folder: Path, **environment: str) -> None:
         self.folder = folder
         self._program = program
+        self._environment = {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_CLI_ARGS": ""}
+        if providers() == "offline":
+            self._environment |= offline.environment(folder / ".providers")
+        self._environment |= environment
 
     def run(self, *arguments: str, chdir: str = "terraform") -> str:
-        done = subprocess.run(
-            [self._program, f"-chdir={self.folder / chdir}", *arguments],
+        """What a command prints; one that fails ends the test with it."""
+        done = self.attempt(*arguments, chdir=chdir)
+        if done.returncode:
+            pytest.fail(f"terraform {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}", pytrace=False)
+        return done.stdout
+
+    def attempt(self, *arguments: str, chdir: str = "terraform") -> subprocess.CompletedProcess[str]:
+        """A command that may fail."""
+        given = [f"-chdir={self.folder / chdir}", *arguments]
+        return subprocess.run(
+            [self._program, *(offline.arguments(given) if providers() == "offline" else given)],
             capture_output=True,
             text=True,
             timeout=SECONDS_MAX,
             check=False,
-            env={**os.environ, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_CLI_ARGS": ""},
+            env={**os.environ, **self._environment},
         )
-        if done.returncode:
-            pytest.fail(f"terraform {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}", pytrace=False)
-        return done.stdout
+
+    def graph(self, chdir: str = "terraform") -> dict[str, set[str]]:
+        """What each resource waits for, directly: the edges of Terraform's own graph between resources."""
+        waits: dict[str, set[str]] = {}
+        for line in self.run("graph", chdir=chdir).splitlines():
+            if match := re.fullmatch(r'\s*"([^"]+)"(?: -> "([^"]+)"| \[.*)?;', line):
+                waits.setdefault(match[1], set()).update({match[2]} - {None})
+        return waits
 
     def init(self, chdir: str = "terraform") -> None:
         self.run("init", "-backend=false", "-input=false", "-no-color", chdir=chdir)

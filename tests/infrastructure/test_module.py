@@ -14,6 +14,15 @@ MODULE_TESTS = sorted(path.name for path in (ROOT / "terraform" / "tests").glob(
 STAGES = ("intake", "queue", "drain", "counters", "record", "schedule", "build", "observe", "access")
 
 TWO_COPIES = """
+# Without it, the tear-down of a test uses the provider itself and not the mock.
+terraform {
+  required_providers {
+    google = {
+      source = "hashicorp/google"
+    }
+  }
+}
+
 module "spring" {
   source                = "../terraform"
   project_id            = "demo-project"
