@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -36,15 +37,22 @@ def note_providers(request: pytest.FixtureRequest) -> None:
 
 
 class Terraform:
-    """Terraform in one folder, with the real providers or the stand-ins."""
+    """Terraform in one folder, with the real providers or the stand-ins.
 
-    def __init__(self, program: str, folder: Path, **environment: str) -> None:
+    `stand_ins` has it use them in any case: for what calls no mock and must call no cloud. `environment` is what its
+    commands see beside the environment.
+    """
+
+    def __init__(
+        self, folder: Path, *, stand_ins: bool = False, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
-        self._program = program
+        self._program = terraform_program()
+        self._stand_ins = stand_ins or providers() == "offline"
         self._environment = {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_CLI_ARGS": ""}
-        if providers() == "offline":
+        if self._stand_ins:
             self._environment |= offline.environment(folder / ".providers")
-        self._environment |= environment
+        self._environment |= environment or {}
 
     def run(self, *arguments: str, chdir: str = "terraform") -> str:
         """What a command prints; one that fails ends the test with it."""
@@ -57,7 +65,7 @@ class Terraform:
         """A command that may fail."""
         given = [f"-chdir={self.folder / chdir}", *arguments]
         return subprocess.run(
-            [self._program, *(offline.arguments(given) if providers() == "offline" else given)],
+            [self._program, *(offline.arguments(given) if self._stand_ins else given)],
             capture_output=True,
             text=True,
             timeout=SECONDS_MAX,
@@ -119,8 +127,7 @@ def copy_sources(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     """Terraform in a copy of the module, initialised."""
-    program = terraform_program()
-    terraform = Terraform(program, copy_sources(tmp_path_factory.mktemp("terraform")))
+    terraform = Terraform(copy_sources(tmp_path_factory.mktemp("terraform")))
     terraform.init()
     return terraform
 

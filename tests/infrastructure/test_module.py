@@ -23,12 +23,19 @@ terraform {
   }
 }
 
+variable "allow_destroy_data" {
+  default = false
+}
+
 module "spring" {
   source                = "../terraform"
   project_id            = "demo-project"
   prefix                = "spring"
   gcloud                = "true"
+  api_settle_seconds    = 0
   access_settle_seconds = 0
+  alert_emails          = ["ada@example.com"]
+  allow_destroy_data    = var.allow_destroy_data
 }
 
 module "autumn" {
@@ -36,18 +43,29 @@ module "autumn" {
   project_id            = "demo-project"
   prefix                = "autumn"
   gcloud                = "true"
+  api_settle_seconds    = 0
   access_settle_seconds = 0
+  alert_emails          = ["ada@example.com"]
+  allow_destroy_data    = var.allow_destroy_data
 }
 """
 TWO_COPIES_TEST = """
 mock_provider "google" {
-  mock_data "google_project" {
-    defaults = { number = "123456789012" }
+  mock_resource "google_storage_bucket" {
+    defaults = { project_number = 123456789012 }
   }
 }
 
 run "both" {
   command = apply
+}
+
+run "may_be_destroyed" {
+  command = apply
+
+  variables {
+    allow_destroy_data = true
+  }
 }
 """
 #: What an API calls a resource, by type; None: it has no name of its own, or both copies share it on purpose.

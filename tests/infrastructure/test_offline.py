@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infrastructure.conftest import Terraform, terraform_program
-from tests.infrastructure.providers import providers
+from tests.infrastructure.conftest import Terraform
 from tests.infrastructure.terraform_offline import schema
 
 CHANGES = 2
@@ -29,12 +28,8 @@ resource "google_pubsub_topic" "votes" {
 @pytest.fixture
 def alone(tmp_path: Path) -> Terraform:
     """Terraform with the stand-ins in an empty folder."""
-    if providers() == "registry":
-        pytest.skip(
-            "the stand-ins are not used: the registry can be reached (TERRAFORM_PROVIDERS=offline uses them)"
-        )
     (tmp_path / "terraform").mkdir()
-    return Terraform(terraform_program(), tmp_path)
+    return Terraform(tmp_path, stand_ins=True)
 
 
 def write(terraform: Terraform, text: str) -> None:

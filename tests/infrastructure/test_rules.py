@@ -12,6 +12,7 @@ from turnout.services import FUNCTIONS, JOBS
 
 #: Roles that exist and are narrow enough; a misspelt one is refused by Google only when it is applied.
 ROLES_ALLOWED = {
+    "roles/artifactregistry.reader",
     "roles/artifactregistry.writer",
     "roles/datastore.user",
     "roles/datastore.viewer",
@@ -136,9 +137,11 @@ def test_buckets_are_private(deployed: Deployed) -> None:
 
 
 def test_no_secret_is_written_down(deployed: Deployed) -> None:
-    """The pepper is made where it is stored: no state, no plan and no variable ever holds it."""
-    assert deployed.of_type("google_secret_manager_secret_version") == []
-    assert deployed.of_type("google_secret_manager_secret")
+    """The pepper is an ephemeral value, and written without being kept: no state, no plan and no variable ever holds it."""
+    version = deployed.one("google_secret_manager_secret_version", "pepper", 0)
+    assert version["secret_data"] is None
+    assert version["secret_data_wo"] is None
+    assert deployed.of_type("random_password") == []
     variables = (ROOT / "terraform" / "variables.tf").read_text(encoding="utf-8")
     assert not re.search(r'variable "pepper"', variables)
 
@@ -254,6 +257,10 @@ def test_there_is_an_alert_for_each_thing_that_wants_a_person(deployed: Deployed
         "turnout: requests fail",
         "turnout: totals are not persisted",
         "turnout: an audit failed",
+        "turnout: results cannot be reached",
+        "turnout: votes fail, fast burn",
+        "turnout: votes fail, steady burn",
+        "turnout: votes fail, slow burn",
     }
     for each in policies:
         assert each.values["enabled"] is not False
