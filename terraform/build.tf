@@ -65,6 +65,17 @@ resource "google_storage_bucket" "source" {
   # Nothing in it is data: each apply can make it again.
   force_destroy = true
 
+  # What gcloud staged for a build is of no use after it.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age            = 7 # days
+      matches_prefix = ["staging/"]
+    }
+  }
+
   dynamic "encryption" {
     for_each = local.kms_keys
     content {

@@ -7,11 +7,13 @@ Usage, by Terraform: `python -m tests.infrastructure.terraform_offline.provider 
 """
 
 import json
+import os
 import secrets
 import string
 import sys
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
@@ -24,6 +26,9 @@ from tests.infrastructure.terraform_offline.protocol import METHODS, PACKAGE, me
 from tests.infrastructure.terraform_offline.schema import Schema, load, to_proto
 from tests.infrastructure.terraform_offline.values import applied, decode, encode, faults, planned, upgraded
 
+#: Names a fake of Google's APIs, which is told what is made and may refuse it; without it everything can be made.
+CLOUD_VARIABLE = "TERRAFORM_OFFLINE_CLOUD"
+ASK_SECONDS = 60
 ERROR = 1
 STOP_SECONDS = 0.1
 
@@ -88,6 +93,14 @@ class Provider:
                 diagnostics=[_error(f"cannot delete {request.type_name}: {why}")],
                 legacy_type_system=True,
             )
+        if (
+            wanted is not None
+            and before is None
+            and (why := refusal(request.type_name, decode(request.config)))
+        ):
+            return message["ApplyResponse"](
+                new_state=encode(None), diagnostics=[_error(why)], legacy_type_system=True
+            )
         state = applied(request.type_name, self._schema.resources[request.type_name], wanted)
         return message["ApplyResponse"](new_state=encode(state), legacy_type_system=True)
 
@@ -105,6 +118,18 @@ class Provider:
         )
         block = self._schema.ephemeral_resources[request.type_name]
         return message["OpenResponse"](result=encode(applied(request.type_name, block, value)))
+
+
+def refusal(kind: str, config: dict[str, Any]) -> str:
+    """Why the cloud that `CLOUD_VARIABLE` names refuses to make a resource; empty: it made it, or there is none to ask."""
+    cloud = os.environ.get(CLOUD_VARIABLE, "")
+    if not cloud:
+        return ""
+    asked = urllib.request.Request(
+        f"{cloud}/resources", json.dumps({"type": kind, "config": config}).encode(), method="POST"
+    )
+    with urllib.request.urlopen(asked, timeout=ASK_SECONDS) as answer:
+        return str(json.load(answer)["refusal"])
 
 
 def without_zeros(value: Any) -> Any:

@@ -128,7 +128,7 @@ def _made_up_text(resource: str, name: str, top: dict[str, Any]) -> str:
     def given(key: str) -> str | None:
         return top[key] if isinstance(top.get(key), str) else None
 
-    named = (given(key) for key in ("name", "account_id", "job_id", "secret_id", "dataset_id"))
+    named = (given(key) for key in ("name", "account_id", "job_id", "secret_id", "repository_id"))
     label = next(filter(None, named), name)
     project = given("project") or "offline-project"
     return {
