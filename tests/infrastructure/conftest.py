@@ -54,18 +54,21 @@ class Terraform:
             self._environment |= offline.environment(folder / ".providers")
         self._environment |= environment or {}
 
-    def run(self, *arguments: str, chdir: str = "terraform") -> str:
-        """What a command prints; one that fails ends the test with it."""
-        done = self.attempt(*arguments, chdir=chdir)
+    def run(self, *arguments: str, chdir: str = "terraform", given: str = "") -> str:
+        """What a command prints; one that fails ends the test with it. `given` is what it reads."""
+        done = self.attempt(*arguments, chdir=chdir, given=given)
         if done.returncode:
             pytest.fail(f"terraform {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}", pytrace=False)
         return done.stdout
 
-    def attempt(self, *arguments: str, chdir: str = "terraform") -> subprocess.CompletedProcess[str]:
+    def attempt(
+        self, *arguments: str, chdir: str = "terraform", given: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """A command that may fail."""
-        given = [f"-chdir={self.folder / chdir}", *arguments]
+        command = [f"-chdir={self.folder / chdir}", *arguments]
         return subprocess.run(
-            [self._program, *(offline.arguments(given) if self._stand_ins else given)],
+            [self._program, *(offline.arguments(command) if self._stand_ins else command)],
+            input=given,
             capture_output=True,
             text=True,
             timeout=SECONDS_MAX,

@@ -26,6 +26,16 @@ run "closed" {
   }
 }
 
+run "keys_and_logs" {
+  command = apply
+
+  variables {
+    kms_key            = "projects/demo-project/locations/europe-west1/keyRings/ring/cryptoKeys/key"
+    database_kms_key   = "projects/demo-project/locations/europe-west1/keyRings/ring/cryptoKeys/key-of-databases"
+    log_retention_days = 400
+  }
+}
+
 run "destroyable" {
   command = apply
 
