@@ -82,7 +82,7 @@ simulate: $(STAMP) ## many seeded runs with every fault: make simulate SEEDS=100
 	@exec $(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 # The files that pip reads with --require-hashes: what is deployed, and what is developed and tested with.
-LOCK := $(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+LOCK := $(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: ## lock the dependencies anew (needs pip-tools in the environment)
 	@$(LOCK) --output-file requirements.txt pyproject.toml

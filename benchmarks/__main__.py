@@ -18,7 +18,7 @@ from benchmarks.rivals import bench as rivals
 from benchmarks.rivals.serve import expect_installed
 from benchmarks.table import Figure, Report, machine, show, write
 from emulators.stack import LocalCloud
-from turnout.errors import TurnoutError
+from turnout.base.errors import TurnoutError
 
 WIDE_COLUMNS = 120
 

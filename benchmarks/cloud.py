@@ -8,9 +8,9 @@ import msgspec
 
 from emulators.run import Execution
 from emulators.stack import LocalCloud
-from turnout.gcp.wiring import Wiring
-from turnout.poll import OnePer, Poll
-from turnout.tally import Tally
+from turnout.gcp.votes.wiring import Wiring
+from turnout.votes.poll import OnePer, Poll
+from turnout.votes.tally import Tally
 
 CHOICES = ("Ada", "Grace", "Katherine", "Radia")
 SHARDS = 32

@@ -13,8 +13,8 @@ from benchmarks.prices import MILLION
 from benchmarks.progress import say
 from benchmarks.table import Figure, median_of
 from emulators.stack import LocalCloud
-from turnout.gcp.wiring import Wiring
-from turnout.poll import OnePer
+from turnout.gcp.votes.wiring import Wiring
+from turnout.votes.poll import OnePer
 
 #: (mode, votes a bundle, bundles).
 CASES = (

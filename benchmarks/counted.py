@@ -11,8 +11,8 @@ from benchmarks.cloud import Inexact
 from benchmarks.operations import CountingWiring, Meter, Operations
 from benchmarks.queue import fill
 from emulators.stack import LocalCloud
-from turnout.gcp.wiring import Wiring
-from turnout.poll import Poll
+from turnout.gcp.votes.wiring import Wiring
+from turnout.votes.poll import Poll
 
 IDLE_SECONDS = 1.0
 AUDITS_AT_ONCE = 8
@@ -32,7 +32,7 @@ async def counted_load(cloud: LocalCloud, polls: Sequence[Poll], *, votes: int, 
     """Publishes the bundles, a request each as a bundler does, drains them in this process, and audits."""
     total = votes * bundles
     async with CountingWiring(cloud.settings) as wiring:
-        await fill(wiring.publisher(), polls, votes=votes, bundles=bundles, per_publish=1)
+        await fill(wiring.topic(), polls, votes=votes, bundles=bundles, per_publish=1)
         published = wiring.done.times(1e6 / total)
     counted = await counted_drain(cloud, polls, at_least=total, at_most=total)
     return msgspec.structs.replace(counted, per_million=counted.per_million.plus(published))

@@ -31,8 +31,8 @@ from benchmarks.table import Figure, median_of, ratios
 from emulators.errors import ProcessDied
 from emulators.processes import Process
 from emulators.stack import LocalCloud
-from turnout.gcp.wiring import Wiring
-from turnout.poll import OnePer
+from turnout.gcp.votes.wiring import Wiring
+from turnout.votes.poll import OnePer
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -125,7 +125,7 @@ async def _run(cloud: LocalCloud, wiring: Wiring, case: Case, *, tasks: int) -> 
 async def _drain(cloud: LocalCloud, wiring: Wiring, case: Case, tasks: int) -> DrainRun:
     await cloud.reset()
     poll = await open_poll(wiring, case.mode)
-    await fill(wiring.publisher(), [poll], votes=case.votes, bundles=case.bundles)
+    await fill(wiring.topic(), [poll], votes=case.votes, bundles=case.bundles)
     run = await drain(cloud, tasks)
     total = case.votes * case.bundles
     await expect_exact(wiring, poll, at_least=total, at_most=total)
@@ -139,7 +139,7 @@ async def _raw(cloud: LocalCloud, wiring: Wiring, case: Case, kind: Kind, tasks:
     await cloud.reset()
     poll = await open_poll(wiring, case.mode)
     if kind in (Kind.PULL, Kind.BOTH):
-        await fill(wiring.publisher(), [poll], votes=case.votes, bundles=case.bundles)
+        await fill(wiring.topic(), [poll], votes=case.votes, bundles=case.bundles)
     spans = await _spans(cloud, kind, poll.id, case, tasks)
     bundles = sum(span.bundles for span in spans)
     if kind is not Kind.CLIENT and bundles != case.bundles:
@@ -184,7 +184,7 @@ async def _memory(cloud: LocalCloud, wiring: Wiring, seconds: float) -> list[Fig
     async with _sampled(execution.pids[0]) as samples:
         for _ in range(bursts):
             next_burst = asyncio.create_task(asyncio.sleep(BURST_SECONDS))
-            await fill(wiring.publisher(), [poll], votes=BURST.votes, bundles=BURST.bundles)
+            await fill(wiring.topic(), [poll], votes=BURST.votes, bundles=BURST.bundles)
             await next_burst
     run = await ended(execution)
     total = bursts * BURST.votes * BURST.bundles

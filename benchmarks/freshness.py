@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from benchmarks.cloud import Inexact
-from turnout.results import Results
+from turnout.votes.results import Results
 
 READ_SECONDS = 0.05
 #: What was confirmed is shown by then, or something is wrong.

@@ -23,8 +23,8 @@ from benchmarks.prices import MILLION
 from benchmarks.progress import say
 from benchmarks.table import Figure, median_of, ratios
 from emulators.stack import LocalCloud
-from turnout.gcp.wiring import Wiring
-from turnout.poll import Poll
+from turnout.gcp.votes.wiring import Wiring
+from turnout.votes.poll import Poll
 
 BUNDLE_VOTES = 100
 FLAT_GOAL = "0.80–1.20"

@@ -17,7 +17,7 @@ from benchmarks.table import Figure, median_of, ratios
 from emulators.processes import LOOPBACK, Process, free_port
 from emulators.run import until_function_ready
 from emulators.stack import LocalCloud
-from turnout.gcp.wiring import Wiring
+from turnout.gcp.votes.wiring import Wiring
 
 CONNECTIONS = (64, 256, 512)
 #: (votes a POST, connections): all workers together let no more than 20,000 votes each wait for the queue.

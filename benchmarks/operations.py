@@ -8,7 +8,9 @@ import grpc.aio
 import msgspec
 
 from benchmarks import prices
-from turnout.gcp.wiring import Wiring
+from turnout.gcp.connections import Connections
+from turnout.gcp.votes.settings import Settings
+from turnout.gcp.votes.wiring import Wiring
 
 
 class Operations(msgspec.Struct, kw_only=True):
@@ -63,12 +65,21 @@ def bill(done: Operations) -> Bill:
 class CountingWiring(Wiring):
     """A wiring that counts what its channels carry."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, settings: Settings) -> None:
         self.done = Operations()
+        super().__init__(settings, connections=CountingConnections(settings, self.done))
 
-    def _channel(self, name: str, opener: Callable[[], grpc.aio.Channel]) -> Any:
-        return CountingChannel(super()._channel(name, opener), self.done)
+
+class CountingConnections(Connections):
+    """Connections whose channels count."""
+
+    def __init__(self, settings: Settings, done: Operations) -> None:
+        super().__init__(settings)
+        self._done = done
+
+    def channel(self, name: str, opener: Callable[[], grpc.aio.Channel]) -> Any:
+        """A channel that counts what it carries."""
+        return CountingChannel(super().channel(name, opener), self._done)
 
 
 class CountingChannel:

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from turnout.bundle import Bundle
-from turnout.gcp.wiring import new_id
-from turnout.poll import OnePer, Poll
-from turnout.ports import Publisher
-from turnout.vote import KEY_BYTES
+from turnout.base.chance import random_id
+from turnout.queue.message import Outgoing
+from turnout.queue.ports import Topic
+from turnout.votes.bundle import Bundle, encode
+from turnout.votes.poll import OnePer, Poll
+from turnout.votes.vote import KEY_BYTES
 
 BUNDLES_PER_PUBLISH = 100
 PUBLISH_SECONDS = 20.0
@@ -43,13 +44,13 @@ def make_bundle(poll: Poll, votes: int) -> Bundle:
 def _bundle(poll: Poll, picks: Sequence[int]) -> Bundle:
     accepted_at_ms = int(time.time() * 1000)
     if poll.one_per is OnePer.NONE:
-        return Bundle(new_id(), poll.id, accepted_at_ms, dict(Counter(picks)))
+        return Bundle(random_id(), poll.id, accepted_at_ms, dict(Counter(picks)))
     keyed = tuple((secrets.token_bytes(KEY_BYTES), choice) for choice in picks)
-    return Bundle(new_id(), poll.id, accepted_at_ms, {}, keyed)
+    return Bundle(random_id(), poll.id, accepted_at_ms, {}, keyed)
 
 
 async def fill(
-    publisher: Publisher,
+    topic: Topic,
     polls: Sequence[Poll],
     *,
     votes: int,
@@ -59,4 +60,5 @@ async def fill(
     """Publishes bundles of so many votes each, the polls in turn."""
     made = make_bundles(polls, votes=votes, bundles=bundles)
     while batch := list(islice(made, per_publish)):
-        await publisher.publish(batch, timeout_seconds=PUBLISH_SECONDS)
+        messages = [Outgoing(encode(bundle)) for bundle in batch]
+        await topic.publish(messages, timeout_seconds=PUBLISH_SECONDS)

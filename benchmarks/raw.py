@@ -16,6 +16,7 @@ after each run, so that nothing easier than the drain's own commits is measured.
 import argparse
 import asyncio
 import itertools
+import os
 import secrets
 import sys
 import time
@@ -33,13 +34,14 @@ from google.cloud.firestore_v1 import types as firestore
 from google.protobuf import empty_pb2
 from google.pubsub_v1 import types as pubsub
 
+from turnout.base.chance import random_id
+from turnout.base.environment import read
 from turnout.gcp.channels import unary
 from turnout.gcp.firestore import open_firestore_channel
 from turnout.gcp.pubsub import open_subscriber_channel
-from turnout.gcp.wiring import new_id
-from turnout.ledger import bundle_prefix, key_prefix
-from turnout.settings import Settings
-from turnout.vote import KEY_BYTES
+from turnout.gcp.votes.settings import Settings
+from turnout.votes.ledger import bundle_prefix, key_prefix
+from turnout.votes.vote import KEY_BYTES
 
 CommitRequest = firestore.CommitRequest.pb()
 PullRequest = pubsub.PullRequest.pb()
@@ -142,7 +144,7 @@ class Commits:
         request = CommitRequest()
         ledger = f"{self._documents}/ledger/"
         write = request.writes.add()
-        write.update.name = f"{ledger}{bundle_prefix(load.poll)}{new_id()}"
+        write.update.name = f"{ledger}{bundle_prefix(load.poll)}{random_id()}"
         write.current_document.exists = False
         fields = write.update.fields
         fields["poll"].string_value = load.poll
@@ -281,7 +283,7 @@ async def count_without_folding(load: Load, settings: Settings) -> Span:
     async def lane(number: int) -> None:
         while time.monotonic() < end:
             batch: Any = database.batch()
-            batch.create(ledger.document(bundle_prefix(load.poll) + new_id()), entry)
+            batch.create(ledger.document(bundle_prefix(load.poll) + random_id()), entry)
             for _ in range(load.votes * load.keyed):
                 name = key_prefix(load.poll) + secrets.token_hex(KEY_BYTES)
                 batch.create(ledger.document(name), {"expire_at": expire_at})
@@ -308,7 +310,7 @@ def main() -> None:
     parser.add_argument("--keyed", action="store_true")
     given = parser.parse_args()
     load = Load(poll=given.poll, votes=given.votes, bundles=given.bundles, keyed=given.keyed)
-    span = uvloop.run(run(given.kind, load, Settings.from_environment()))
+    span = uvloop.run(run(given.kind, load, read(Settings, os.environ)))
     sys.stdout.write(msgspec.json.encode(span).decode() + "\n")
 
 

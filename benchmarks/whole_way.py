@@ -22,8 +22,8 @@ from benchmarks.progress import say
 from benchmarks.table import Figure, median_of
 from emulators.scheduler import scheduler_headers, utc_now
 from emulators.stack import LocalCloud
-from turnout.gcp.wiring import Wiring
-from turnout.poll import OnePer, Poll
+from turnout.gcp.votes.wiring import Wiring
+from turnout.votes.poll import OnePer, Poll
 
 VOTES = 500_000
 BATCH_VOTES = 1_000

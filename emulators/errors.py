@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from turnout.errors import TurnoutError
+from turnout.base.errors import TurnoutError
 
 TAIL_LINES = 15
 TAIL_BYTES_MAX = 16_384

@@ -18,7 +18,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from emulators.processes import LOOPBACK
-from turnout.services import Function, function_for_path
+from turnout.deployment import Function, function_for_path
 
 #: Answered by the gateway itself, to those who ask whether it is up.
 UP_PATH = "/.up"

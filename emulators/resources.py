@@ -11,7 +11,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOT
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 from google.pubsub_v1.types import ExpirationPolicy, Topic
 
-from turnout.settings import DEAD_LETTER_DAYS, Settings
+from turnout.gcp.votes.settings import Settings
+from turnout.votes.settings import DEAD_LETTER_DAYS
 
 CALL_SECONDS_MAX = 20.0
 DAY_SECONDS = 86_400

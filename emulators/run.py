@@ -13,7 +13,7 @@ import aiohttp
 
 from emulators.errors import ProcessDied
 from emulators.processes import GRACE_SECONDS, LOOPBACK, ROOT, Process, stop_all, until_ready
-from turnout.services import COMMON_SETTINGS, FUNCTIONS, JOBS, Function, Job
+from turnout.deployment import COMMON_SETTINGS, FUNCTIONS, JOBS, Function, Job
 
 READY_SECONDS_MAX = 60.0
 ANSWER_SECONDS_MAX = 5.0

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import aiohttp
 from croniter import croniter
 
-from turnout.errors import moment
-from turnout.services import Function, Job
+from turnout.base.clock import moment
+from turnout.deployment import Function, Job
 
 #: Cloud Scheduler's default attempt deadline.
 ATTEMPT_SECONDS_MAX = 180.0

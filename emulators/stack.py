@@ -23,9 +23,10 @@ from emulators.processes import LOOPBACK, ROOT, Process, free_port, port_is_free
 from emulators.resources import create_resources
 from emulators.run import TASK_SECONDS_MAX, Execution, job_named, start_function, until_function_ready
 from emulators.scheduler import Scheduler, schedule_all, utc_now
-from turnout.errors import moment
-from turnout.services import FUNCTIONS, JOBS, Function
-from turnout.settings import Settings
+from turnout.base.clock import moment
+from turnout.base.environment import read
+from turnout.deployment import FUNCTIONS, JOBS, Function
+from turnout.gcp.votes.settings import Settings
 
 DEFAULT_PROJECT = "demo-turnout"
 DEFAULT_PORT = 8080
@@ -81,7 +82,7 @@ class LocalCloud:
         #: Each function's own address, by its name.
         self.function_urls: dict[str, str] = {}
         #: The variables of this cloud alone.
-        self.told: dict[str, str] = {}
+        self.variables: dict[str, str] = {}
         #: What any process needs as its environment to work with this cloud: this process's, and the cloud's own.
         self.environment: dict[str, str] = {}
 
@@ -109,12 +110,7 @@ class LocalCloud:
     @property
     def settings(self) -> Settings:
         """The settings that a function or a job reads from this cloud's environment."""
-        given = {}
-        for name, field in Settings.model_fields.items():
-            variable = field.alias or f"TURNOUT_{name.upper()}"
-            if variable in self.environment:
-                given[name] = self.environment[variable]
-        return Settings.model_validate(given)
+        return read(Settings, self.environment)
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -234,14 +230,14 @@ class LocalCloud:
             raise ProcessUnstartable("The local cloud", f"port {self._port} is taken; choose another one")
         self._port = self._port or free_port(taken)
         self.base_url = f"http://{LOOPBACK}:{self._port}"
-        self.told = {
+        self.variables = {
             "GOOGLE_CLOUD_PROJECT": self._project,
             **self._google.environment,
             "TURNOUT_PEPPER": os.environ.get("TURNOUT_PEPPER") or secrets.token_urlsafe(PEPPER_BYTES),
             "TURNOUT_URL": self.base_url,
             **self._settings,
         }
-        self.environment = {**os.environ, **self.told}
+        self.environment = {**os.environ, **self.variables}
 
     async def _start_google(self) -> None:
         with self._step("emulators"):
@@ -304,7 +300,7 @@ class LocalCloud:
         return state.State(
             base_url=self.base_url,
             project=self._project,
-            environment=self.told,
+            environment=self.variables,
             function_urls=self.function_urls,
             holder_pid=os.getpid(),
             pids={process.name: process.pid for process in self.processes},

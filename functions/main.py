@@ -9,9 +9,9 @@ from pathlib import Path
 # Only this file's own folder is on the path when functions-framework loads it; the core lies beside that folder.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from functions.persist import persist
-from functions.polls import polls
-from functions.results import results
-from functions.vote import vote
+from functions.votes.persist import persist
+from functions.votes.polls import polls
+from functions.votes.results import results
+from functions.votes.vote import vote
 
 __all__ = ["persist", "polls", "results", "vote"]

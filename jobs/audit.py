@@ -6,20 +6,16 @@
 import sys
 
 import structlog
-import uvloop
 
-from turnout.errors import SettingsInvalid, TurnoutError
-from turnout.gcp.wiring import Wiring
-from turnout.settings import Settings
-from turnout.telemetry import configure_logs
+from jobs.process import ExitCode, run
+from turnout.gcp.votes.wiring import Wiring
 
 log = structlog.get_logger()
 
 
-async def audit(settings: Settings) -> bool:
-    """Audits every poll, a log line each; whether all are exact."""
-    async with Wiring(settings) as wiring:
-        verdicts = await wiring.audit().audit_all()
+async def audit(wiring: Wiring) -> ExitCode:
+    """Audits every poll, a log line each."""
+    verdicts = await wiring.audit().audit_all()
     for verdict in verdicts:
         books = verdict.books
         if verdict.exact:
@@ -28,23 +24,8 @@ async def audit(settings: Settings) -> bool:
             )
         else:
             log.error("audit failed", poll=books.poll, faults=verdict.faults)
-    return all(verdict.exact for verdict in verdicts)
-
-
-def main() -> int:
-    """The job's process."""
-    try:
-        settings = Settings.from_environment()
-    except SettingsInvalid as fault:
-        sys.stderr.write(f"{fault}\n")
-        return 2
-    configure_logs(settings.project, "audit")
-    try:
-        return 0 if uvloop.run(audit(settings)) else 1
-    except TurnoutError as fault:
-        log.error("audit not done", error=str(fault))
-        return 1
+    return ExitCode.DONE if all(verdict.exact for verdict in verdicts) else ExitCode.FAILED
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("audit", audit))

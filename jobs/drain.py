@@ -11,55 +11,35 @@ import time
 
 import msgspec
 import structlog
-import uvloop
 
-from turnout.errors import SettingsInvalid, TurnoutError
-from turnout.gcp.wiring import Wiring
-from turnout.settings import Settings
-from turnout.telemetry import configure_logs
+from jobs.process import ExitCode, run
+from turnout.gcp.votes.wiring import Wiring
 
 log = structlog.get_logger()
 
 #: The system tells the peak memory in KiB on Linux, in bytes on macOS.
-KIBIBYTES_PER_MB = 1024 if sys.platform == "linux" else 1024 * 1024
+PEAK_MEMORY_UNITS_PER_MB = 1024 if sys.platform == "linux" else 1024 * 1024
 
 
-async def drain(settings: Settings) -> None:
+async def drain(wiring: Wiring) -> ExitCode:
     """Drains until the queue is idle or a signal says stop."""
-    async with Wiring(settings) as wiring:
-        task = wiring.drain()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, task.stop)
-        log.info(
-            "drain started", execution=settings.execution, task=settings.task_index, lanes=settings.lanes
-        )
-        progress = await task.run()
-        log.info(
-            "drain ended",
-            execution=settings.execution,
-            task=settings.task_index,
-            **msgspec.structs.asdict(progress),
-            peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIBIBYTES_PER_MB),
-            cpu_seconds=round(time.process_time(), 2),
-        )
-
-
-def main() -> int:
-    """The job's process."""
-    try:
-        settings = Settings.from_environment()
-    except SettingsInvalid as fault:
-        sys.stderr.write(f"{fault}\n")
-        return 2
-    configure_logs(settings.project, "drain")
-    try:
-        uvloop.run(drain(settings))
-    except TurnoutError as fault:
-        log.error("drain failed", error=str(fault))
-        return 1
-    return 0
+    settings = wiring.settings
+    task = wiring.drain()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.stop)
+    log.info("drain started", execution=settings.execution, task=settings.task_index, lanes=settings.lanes)
+    progress = await task.run()
+    log.info(
+        "drain ended",
+        execution=settings.execution,
+        task=settings.task_index,
+        **msgspec.structs.asdict(progress),
+        peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / PEAK_MEMORY_UNITS_PER_MB),
+        cpu_seconds=round(time.process_time(), 2),
+    )
+    return ExitCode.DONE
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("drain", drain))

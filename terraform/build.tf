@@ -3,7 +3,7 @@
 locals {
   source_root = var.source_root != "" ? var.source_root : "${path.module}/.."
 
-  # What functions and jobs import, and nothing else: neither the command line nor the tests' services in memory.
+  # What functions and jobs import, and nothing else: not the tests' services in memory.
   source_files = setsubtract(
     setunion(
       fileset(local.source_root, "functions/**/*.{py,html}"),
@@ -11,10 +11,7 @@ locals {
       fileset(local.source_root, "turnout/**/*.py"),
       ["requirements.txt"],
     ),
-    setunion(
-      fileset(local.source_root, "turnout/cli/**"),
-      fileset(local.source_root, "turnout/memory/**"),
-    ),
+    fileset(local.source_root, "turnout/memory/**"),
   )
 
   # Two Pythons make two images of the same sources, and so do two states of the system beneath them.

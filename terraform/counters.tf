@@ -50,7 +50,7 @@ resource "google_firestore_field" "unindexed" {
   deletion_policy = "ABANDON"
 }
 
-# Entries go by themselves when no replay can come any more: see turnout/ledger.py.
+# Entries go by themselves when no replay can come any more: see turnout/votes/ledger.py.
 resource "google_firestore_field" "expiry" {
   for_each = toset(["ledger", "drains"])
 

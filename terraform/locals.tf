@@ -1,4 +1,4 @@
-# The table of what is deployed: functions, jobs, what each is told, and what each may do. `turnout/services.py` is the
+# The table of what is deployed: functions, jobs, what each is told, and what each may do. `turnout/deployment.py` is the
 # same table for the code; a test holds the two together.
 
 locals {

@@ -20,8 +20,8 @@ locals {
   # Events of the log that are counted: each line of such a message is one.
   counted_events = {
     dead_lettered   = { says = "Messages that a drain could not read and buried.", filter = "${local.log_of.drain} AND jsonPayload.message=\"message dead-lettered\"" }
-    drains_failed   = { says = "Drain tasks that ended with a fault.", filter = "${local.log_of.drain} AND jsonPayload.message=\"drain failed\"" }
-    leases_released = { says = "Leases that could not be counted and went back.", filter = "${local.log_of.drain} AND jsonPayload.message=\"a lease was not counted and is released\"" }
+    drains_failed   = { says = "Drain tasks that ended with a fault.", filter = "${local.log_of.drain} AND jsonPayload.message=\"job failed\"" }
+    leases_released = { says = "Leases that could not be counted and went back.", filter = "${local.log_of.drain} AND jsonPayload.message=\"messages were not handled and are released\"" }
     publish_failed  = { says = "Bundles that the queue did not confirm; their voters got 503.", filter = "${local.log_of.vote} AND jsonPayload.message=\"publish failed\"" }
     requests_failed = { says = "Requests answered with 5xx by the code, crashes included.", filter = "${local.log_of_functions} AND jsonPayload.message=(\"request failed\" OR \"request crashed\")" }
     persist_runs    = { says = "Runs of persist that came to their end.", filter = "${local.log_of.persist} AND jsonPayload.message=\"persisted\"" }
@@ -32,7 +32,7 @@ locals {
   }
 
   books_failed = join(" OR ", [
-    "(${local.log_of.audit} AND jsonPayload.message=(\"audit failed\" OR \"audit not done\"))",
+    "(${local.log_of.audit} AND jsonPayload.message=(\"audit failed\" OR \"job failed\"))",
     "(${local.log_of_functions} AND jsonPayload.message=\"books do not balance\")",
   ])
 

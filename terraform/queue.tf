@@ -70,7 +70,7 @@ resource "google_pubsub_subscription" "dead_letters" {
   deletion_policy = local.data_deletion_policy
 
   ack_deadline_seconds = var.ack_deadline_seconds
-  # As long as turnout/settings.py says: the ledger's entries outlive what is redriven within it.
+  # As long as turnout/votes/settings.py says: the ledger's entries outlive what is redriven within it.
   message_retention_duration = "604800s" # 7 days
 
   expiration_policy {

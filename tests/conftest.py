@@ -1,13 +1,14 @@
 """What the tests stand on: Google's emulators, started once for the suite; each test has a project of its own in them."""
 
 import asyncio
-import os
 import secrets
+import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
+import hypothesis
 import pytest
 from pydantic import SecretStr
 
@@ -15,14 +16,33 @@ from emulators.errors import FetchFailed, JavaMissing
 from emulators.google import GoogleEmulators
 from emulators.resources import create_resources
 from emulators.stack import LocalCloud
-from tests.infrastructure.providers import pytest_terminal_summary
-from turnout.settings import Settings
-
-__all__ = ["pytest_terminal_summary"]
+from tests import leftovers, needs, workers
+from tests.deadlines import TEST_SECONDS_MAX
+from tests.infrastructure import providers
+from turnout.gcp.votes.settings import Settings
 
 T = TypeVar("T")
 
 SettingsMaker = Callable[..., Settings]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the session independent of where it was started, and of how busy the machine is."""
+    for plugin in (leftovers, needs, providers, workers):
+        config.pluginmanager.register(plugin)
+    if config.option.timeout is None:
+        config.option.timeout = TEST_SECONDS_MAX
+    # A shell's background jobs ignore SIGINT, and so would all processes that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# An example takes as long as the machine lets it.
+hypothesis.settings.register_profile(
+    "turnout", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("turnout")
 
 
 def run_apart(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -31,11 +51,9 @@ def run_apart(coroutine: Coroutine[Any, Any, T]) -> T:
         return thread.submit(asyncio.run, coroutine).result()
 
 
-def unavailable(why: object) -> None:
-    """Skips on a developer's machine, fails in CI: there, a missing emulator would hide untested code."""
-    if os.environ.get("CI"):
-        pytest.fail(f"CI is set, and the emulators cannot be had: {why}", pytrace=False)
-    pytest.skip(f"the emulators cannot be had: {why}")
+def unavailable(why: object) -> NoReturn:
+    """Skips the test, or fails it in continuous integration, where the emulators cannot be had."""
+    needs.miss(f"the emulators cannot be had: {why}")
 
 
 @pytest.fixture(scope="session")

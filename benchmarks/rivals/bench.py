@@ -23,8 +23,9 @@ from benchmarks.rivals.serve import (
 )
 from benchmarks.table import Figure, median_of, ratios
 from emulators.stack import LocalCloud
+from turnout.base.chance import random_id
 from turnout.gcp.firestore import FirestoreDatabase, open_firestore_channel
-from turnout.gcp.wiring import Wiring, new_id
+from turnout.gcp.votes.wiring import Wiring
 
 CONNECTIONS = (512, 64)
 TURNOUT = "Turnout"
@@ -85,7 +86,7 @@ def _turnout(cloud: LocalCloud, wiring: Wiring, seconds: float) -> Round:
 
 def _queue(rival: Rival, url: str, redis_url: str, seconds: float) -> Round:
     async def race(connections: int) -> Load:
-        load = await _post(url, new_id(), connections, seconds)
+        load = await _post(url, random_id(), connections, seconds)
         if load.errors:
             raise Inexact(f"{rival.name}: {load.errors:,} of {load.requests:,} requests failed.")
         _expect(rival, await enqueued(redis_url, rival), load, connections)
@@ -96,7 +97,7 @@ def _queue(rival: Rival, url: str, redis_url: str, seconds: float) -> Round:
 
 def _increment(cloud: LocalCloud, url: str, seconds: float) -> Round:
     async def race(connections: int) -> Load:
-        poll = new_id()
+        poll = random_id()
         load = await _post(url, poll, connections, seconds)
         _expect(INCREMENT, await _incremented(cloud, poll), load, connections)
         return load

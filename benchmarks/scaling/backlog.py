@@ -69,7 +69,7 @@ class Backlog:
 
 
 def cut(lease: Sequence[Bundles], entries_max: int, *, keys_each_vote: int) -> Iterator[list[Bundles]]:
-    """Cuts a lease into commits of at most so many ledger entries, never within a bundle: `turnout.fold.batches`."""
+    """Cuts a lease into commits of at most so many ledger entries, never within a bundle: `turnout.votes.fold.batches`."""
     batch: list[Bundles] = []
     entries = 0
     for group in lease:

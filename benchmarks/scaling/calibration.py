@@ -15,10 +15,11 @@ from benchmarks.load import post
 from benchmarks.queue import fill
 from benchmarks.scaling.parameters import UNBOUNDED, Parameters
 from emulators.stack import LocalCloud
-from turnout.gcp.wiring import Wiring
-from turnout.lane import Progress
-from turnout.poll import OnePer
-from turnout.settings import Settings
+from turnout.gcp.connections import Connections
+from turnout.gcp.votes.settings import Settings
+from turnout.gcp.votes.wiring import Wiring
+from turnout.votes.drain import Progress
+from turnout.votes.poll import OnePer
 
 T = TypeVar("T")
 
@@ -100,11 +101,20 @@ class TimingWiring(Wiring):
     """A wiring that notes how long its calls take."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
         self.calls: list[Call] = []
+        super().__init__(settings, connections=TimingConnections(settings, self.calls))
 
-    def _channel(self, name: str, opener: Callable[[], grpc.aio.Channel]) -> Any:
-        return TimingChannel(super()._channel(name, opener), self.calls)
+
+class TimingConnections(Connections):
+    """Connections whose calls are timed."""
+
+    def __init__(self, settings: Settings, calls: list[Call]) -> None:
+        super().__init__(settings)
+        self._calls = calls
+
+    def channel(self, name: str, opener: Callable[[], grpc.aio.Channel]) -> Any:
+        """A channel that times its unary calls."""
+        return TimingChannel(super().channel(name, opener), self._calls)
 
 
 class TimingChannel:
@@ -166,7 +176,7 @@ async def undisturbed(settings: Settings, trial: Trial, drain: Callable[[], Awai
     for _ in range(TRIALS_MAX):
         async with Wiring(settings) as wiring:
             poll = await open_poll(wiring, trial.one_per)
-            await fill(wiring.publisher(), [poll], votes=trial.votes, bundles=trial.bundles)
+            await fill(wiring.topic(), [poll], votes=trial.votes, bundles=trial.bundles)
             run = await drain()
             counted = (await wiring.counters().tally(poll)).votes
             if counted == votes:
@@ -261,5 +271,5 @@ async def publish_cpu_seconds(settings: Settings) -> float:
     async with Wiring(settings) as wiring:
         poll = await open_poll(wiring)
         began = time.process_time()
-        await fill(wiring.publisher(), [poll], votes=100, bundles=PUBLISHES, per_publish=1)
+        await fill(wiring.topic(), [poll], votes=100, bundles=PUBLISHES, per_publish=1)
         return (time.process_time() - began) / PUBLISHES

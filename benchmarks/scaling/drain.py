@@ -13,7 +13,7 @@ from benchmarks.scaling.lines import Documents, Line, Ramp
 from benchmarks.scaling.parameters import Parameters
 from benchmarks.scaling.record import Record
 
-#: Executions begin their lanes anywhere in this many, as in `turnout/drain.py: first_lane_number`.
+#: Executions begin their lanes anywhere in this many, as in `turnout/queue/consumer.py: first_lane_number`.
 LANE_NUMBERS = 1_000
 #: Lanes lease no more while a commit would have to wait this long for the ramp: the drain's back-pressure.
 PATIENCE_SECONDS = 2.0
@@ -133,7 +133,7 @@ class Task:
         return max(parameters.task_billed_seconds_min, seconds)
 
     def _lane(self, number: int) -> Generator[simpy.Event, None, None]:
-        """Lease ▸ fold ▸ count ▸ acknowledge, as `turnout/lane.py`; a lane has one shard for ever."""
+        """Lease ▸ fold ▸ count ▸ acknowledge, as `turnout/votes/handler.py`; a lane has one shard for ever."""
         job, env, parameters = self._job, self._job.env, self._job.parameters
         shard = number % parameters.shards
         while not self.ending:

@@ -78,7 +78,7 @@ class Topic:
 
 
 class Cohort:
-    """Instances that act alike, each with its bundler as in `turnout/bundler.py`. Volumes are of one instance."""
+    """Instances that act alike, each with its bundler as in `turnout/queue/batcher.py`. Volumes are of one instance."""
 
     def __init__(
         self, env: simpy.Environment, size: int, parameters: Parameters, topic: Topic, record: Record

@@ -7,7 +7,7 @@ from typing import Annotated, get_type_hints
 import msgspec
 
 from benchmarks import prices
-from turnout.settings import Settings
+from turnout.gcp.votes.settings import Settings
 
 UNBOUNDED = math.inf
 
@@ -112,7 +112,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     ] = 100e6
 
     # The drain job.
-    schedule_seconds: Annotated[float, Origin("s", Kind.SETTING, "`turnout/services.py`: each minute")] = 60.0
+    schedule_seconds: Annotated[float, Origin("s", Kind.SETTING, "`turnout/deployment.py`: each minute")] = (
+        60.0
+    )
     schedule_phase_seconds: Annotated[float, _assumed("s", "the load begins halfway between two starts")] = (
         30.0
     )

@@ -11,7 +11,7 @@ from benchmarks.scaling.drain import Job
 from benchmarks.scaling.intake import Load
 from benchmarks.scaling.parameters import Parameters
 from benchmarks.scaling.record import Record
-from turnout.poll import OnePer
+from turnout.votes.poll import OnePer
 
 
 def predicted_busy_seconds(parameters: Parameters, trial: Trial, *, tasks: int = 1) -> float:

@@ -207,7 +207,10 @@ def limits(keys_each_vote: int, deployed: Parameters) -> list[Limit]:
             "`shards` when the poll is created",
         ),
         Limit(
-            "instances", "instances", deployed.instances_max * an_instance, "`functions.vote.max_instances`"
+            "instances",
+            "instances",
+            deployed.instances_max * an_instance,
+            "`functions.vote.max_instances`",
         ),
         Limit(
             "vCPU of one task",

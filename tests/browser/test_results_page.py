@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from emulators.stack import LocalCloud
 from tests.conftest import run_apart
+from tests.deadlines import WAIT_SECONDS_MAX
 
 PageOpener = Callable[..., Page]
 LONG = "A choice with a very long name that has to be wrapped on a phone, whatever the language it is in"
@@ -17,7 +18,7 @@ LONG = "A choice with a very long name that has to be wrapped on a phone, whatev
 
 @pytest.fixture
 def api(local_cloud: LocalCloud) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=local_cloud.base_url, timeout=20) as client:
+    with httpx.Client(base_url=local_cloud.base_url, timeout=WAIT_SECONDS_MAX) as client:
         yield client
 
 
@@ -76,7 +77,7 @@ def test_bars_move_as_votes_arrive(
         before = bar_width(page, 1)
         expected = str(int(page.locator("#votes").inner_text()) + ada + bob)
         drain(local_cloud)
-        expect(page.locator("#votes")).to_have_text(expected, timeout=10_000)
+        expect(page.locator("#votes")).to_have_text(expected, timeout=WAIT_SECONDS_MAX * 1_000)
         assert bar_width(page, 1) > before
     expect(page.locator("#rows tr").nth(1)).to_have_class("first")
 
@@ -141,25 +142,29 @@ def test_a_lost_connection_is_said_and_mended(open_page: PageOpener, poll: str) 
     page = open_page(poll, expect_complaints=True)
     expect(page.locator("#rows tr")).to_have_count(4)
     page.context.set_offline(True)
-    expect(page.locator("#note")).to_have_text("The connection is lost; trying again.", timeout=20_000)
+    expect(page.locator("#note")).to_have_text(
+        "The connection is lost; trying again.", timeout=WAIT_SECONDS_MAX * 1_000
+    )
     page.context.set_offline(False)
-    expect(page.locator("#note")).to_have_text("", timeout=20_000)
+    expect(page.locator("#note")).to_have_text("", timeout=WAIT_SECONDS_MAX * 1_000)
 
 
 def test_a_connection_that_falls_silent_is_said_to_be_lost(open_page: PageOpener, poll: str) -> None:
     page = open_page(poll, expect_complaints=True)
     expect(page.locator("#rows tr")).to_have_count(4)
     page.route("**/*format=json*", lambda _: None)
-    expect(page.locator("#note")).to_have_text("The connection is lost; trying again.", timeout=20_000)
+    expect(page.locator("#note")).to_have_text(
+        "The connection is lost; trying again.", timeout=WAIT_SECONDS_MAX * 1_000
+    )
     page.unroute("**/*format=json*")
-    expect(page.locator("#note")).to_have_text("", timeout=20_000)
+    expect(page.locator("#note")).to_have_text("", timeout=WAIT_SECONDS_MAX * 1_000)
 
 
 def test_totals_that_do_not_change_stay_fresh(open_page: PageOpener, poll: str) -> None:
     page = open_page(poll)
     expect(page.locator("#as-of")).to_contain_text("as of")
     before = page.locator("#as-of").inner_text()
-    expect(page.locator("#as-of")).not_to_have_text(before, timeout=10_000)
+    expect(page.locator("#as-of")).not_to_have_text(before, timeout=WAIT_SECONDS_MAX * 1_000)
 
 
 def colour(page: Page, element: str, which: str) -> tuple[float, ...]:

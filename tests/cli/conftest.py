@@ -7,10 +7,10 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
+from cli import app
 from emulators.stack import LocalCloud
-from turnout.cli import app
-from turnout.services import COMMON_SETTINGS
-from turnout.settings import Settings
+from turnout.deployment import COMMON_SETTINGS
+from turnout.gcp.votes.settings import Settings
 
 TERMINAL = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
 
@@ -55,4 +55,4 @@ def shell(tmp_path: Path) -> Shell:
 @pytest.fixture
 def cloud_shell(local_cloud: LocalCloud, tmp_path: Path) -> Shell:
     """A terminal whose environment names the suite's local cloud."""
-    return Shell({**no_cloud(tmp_path), **local_cloud.told})
+    return Shell({**no_cloud(tmp_path), **local_cloud.variables})

@@ -3,11 +3,11 @@
 import pytest
 from aiohttp import web
 
+from cli import http
+from cli.client import Client
+from cli.faults import NoAnswer, Refused, exit_code
 from tests.local_cloud.helpers import serving
-from turnout.cli import http
-from turnout.cli.client import Client
-from turnout.cli.faults import NoAnswer, Refused, exit_code
-from turnout.errors import TurnoutError
+from turnout.base.errors import TurnoutError
 
 PROBLEM = "application/problem+json"
 

@@ -10,10 +10,12 @@ import pytest
 
 from tests.cli.conftest import Shell, no_cloud
 from tests.conftest import run_apart
-from turnout.fold import Delta, Posting
-from turnout.gcp.wiring import Wiring, now
-from turnout.poll import Poll
-from turnout.settings import Settings
+from turnout.base.clock import SystemClock
+from turnout.gcp.votes.settings import Settings
+from turnout.gcp.votes.wiring import Wiring
+from turnout.queue.message import Outgoing
+from turnout.votes.fold import Delta, Posting
+from turnout.votes.poll import Poll
 
 T = TypeVar("T")
 
@@ -49,7 +51,7 @@ def with_core(settings: Settings, act: Callable[[Wiring], Awaitable[T]]) -> T:
 
 
 def create_poll(settings: Settings, poll: str) -> None:
-    at = now()
+    at = SystemClock().now()
     stored = Poll(
         id=poll,
         title=poll,
@@ -62,7 +64,10 @@ def create_poll(settings: Settings, poll: str) -> None:
 
 
 def put_in_queue(settings: Settings, data: bytes) -> None:
-    with_core(settings, lambda wiring: wiring.redrive().put(data, {"from": "a test"}))
+    with_core(
+        settings,
+        lambda wiring: wiring.topic().publish([Outgoing(data, {"from": "a test"})], timeout_seconds=10),
+    )
 
 
 def test_a_vote_goes_its_way_by_commands_alone(cloud_shell: Shell, poll: str) -> None:

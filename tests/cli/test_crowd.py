@@ -8,10 +8,10 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cli import crowd
+from cli.crowd import Crowd, Plan, Request
+from cli.faults import NoAnswer, Refused
 from tests.local_cloud.helpers import serving
-from turnout.cli import crowd
-from turnout.cli.crowd import Crowd, Plan, Request
-from turnout.cli.faults import NoAnswer, Refused
 
 CHOICES = ("Ada", "Grace", "Earl Grey")
 

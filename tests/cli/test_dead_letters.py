@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from turnout.dead_letters import DeadLetterOffice
-from turnout.errors import ServiceUnavailable
-from turnout.ports import Message
+from turnout.base.errors import ServiceUnavailable
+from turnout.queue.dead_letters import DeadLetterOffice
+from turnout.queue.message import Message, Outgoing
 
 
 class Letters:
@@ -15,7 +15,7 @@ class Letters:
 
     def __init__(self, number: int) -> None:
         self.waiting = deque(
-            Message(f"receipt {index}", str(index), b"data", {"reason": f"fault {index}"})
+            Message(f"ack_id {index}", str(index), b"data", {"reason": f"fault {index}"})
             for index in range(number)
         )
         self.leased: dict[str, Message] = {}
@@ -24,19 +24,19 @@ class Letters:
     async def lease(self, messages_max: int, *, wait_seconds: float) -> list[Message]:
         assert wait_seconds > 0
         leased = [self.waiting.popleft() for _ in range(min(messages_max, 3, len(self.waiting)))]
-        self.leased.update({message.receipt: message for message in leased})
+        self.leased.update({message.ack_id: message for message in leased})
         self.leased_at_once_max = max(self.leased_at_once_max, len(self.leased))
         return leased
 
-    async def acknowledge(self, receipts: Sequence[str]) -> None:
-        for receipt in receipts:
-            del self.leased[receipt]
+    async def acknowledge(self, ack_ids: Sequence[str]) -> None:
+        for ack_id in ack_ids:
+            del self.leased[ack_id]
 
-    async def extend(self, receipts: Sequence[str], seconds: int) -> None:
+    async def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
         raise AssertionError("nothing here takes long")
 
-    async def release(self, receipts: Sequence[str]) -> None:
-        self.waiting.extend(self.leased.pop(receipt) for receipt in receipts)
+    async def release(self, ack_ids: Sequence[str]) -> None:
+        self.waiting.extend(self.leased.pop(ack_id) for ack_id in ack_ids)
 
 
 class Topic:
@@ -46,11 +46,13 @@ class Topic:
         self.takes = takes
         self.put_again: list[str] = []
 
-    async def put(self, data: bytes, attributes: dict[str, str]) -> None:
-        if len(self.put_again) >= self.takes:
-            raise ServiceUnavailable("Pub/Sub", "it is away")
-        assert data == b"data"
-        self.put_again.append(attributes["redriven_from"])
+    async def publish(self, messages: Sequence[Outgoing], *, timeout_seconds: float) -> None:
+        assert timeout_seconds > 0
+        for message in messages:
+            if len(self.put_again) >= self.takes:
+                raise ServiceUnavailable("Pub/Sub", "it is away")
+            assert message.data == b"data"
+            self.put_again.append(message.attributes["redriven_from"])
 
 
 async def test_a_look_leaves_every_letter_where_it_is() -> None:

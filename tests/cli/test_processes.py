@@ -10,17 +10,15 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from emulators import state
 from emulators.google import GoogleEmulators
 from emulators.stack import LocalCloud
 from tests.cli.conftest import TERMINAL, no_cloud
+from tests.deadlines import COMMAND_SECONDS_MAX, WAIT_SECONDS_MAX
 from tests.local_cloud.helpers import alive, eventually
-
-#: All functions and emulators start on a machine that may be busy with other tests.
-UP_SECONDS_MAX = 90.0
-END_SECONDS_MAX = 30.0
 
 
 class Turnout:
@@ -29,37 +27,34 @@ class Turnout:
     def __init__(self, process: asyncio.subprocess.Process, state_folder: Path) -> None:
         self.process = process
         self.state_folder = state_folder
-        self.pids: dict[str, int] = {}
+        self.parts: list[psutil.Process] = []
 
     async def up(self) -> state.State:
         """Waits until its local cloud is up."""
         await eventually(
             lambda: state.running_cloud(self.state_folder) is not None or self.process.returncode is not None,
             "the local cloud is up",
-            UP_SECONDS_MAX,
         )
         running = state.running_cloud(self.state_folder)
         assert running is not None, await self.output()
-        self.pids = running.pids
+        self.parts = [psutil.Process(pid) for pid in running.pids.values()]
         return running
 
     async def output(self) -> str:
         """What it said, all of it: waits for its end."""
-        said, _ = await asyncio.wait_for(self.process.communicate(), UP_SECONDS_MAX)
+        said, _ = await asyncio.wait_for(self.process.communicate(), COMMAND_SECONDS_MAX)
         return said.decode()
 
     async def line(self) -> str:
         """The next line that it says."""
         assert self.process.stdout is not None
-        said = await asyncio.wait_for(self.process.stdout.readline(), END_SECONDS_MAX)
+        said = await asyncio.wait_for(self.process.stdout.readline(), WAIT_SECONDS_MAX)
         return said.decode().rstrip("\n")
 
     async def leaves_nothing(self) -> None:
         """Fails if a process of its local cloud outlives it."""
-        assert self.pids
-        await eventually(
-            lambda: not any(map(alive, self.pids.values())), "all parts are gone", END_SECONDS_MAX
-        )
+        assert self.parts
+        await eventually(lambda: not any(map(alive, self.parts)), "all parts are gone")
         assert state.running_cloud(self.state_folder) is None
 
 
@@ -71,7 +66,7 @@ async def turnout(state_folder: Path, *words: str, **environment: str) -> AsyncI
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        "from turnout.cli import app; app()",
+        "from cli import app; app()",
         *words,
         env={**inherited, **given, **TERMINAL, **environment},
         stdout=asyncio.subprocess.PIPE,
@@ -151,7 +146,7 @@ async def test_watched_results_are_a_line_per_change_until_a_signal(
     local_cloud: LocalCloud, tmp_path: Path
 ) -> None:
     poll = f"watched-{secrets.token_hex(4)}"
-    told = local_cloud.told
+    told = local_cloud.variables
     for words in (("polls", "create", poll, "Ada", "Grace"), ("vote", poll, "Ada")):
         async with turnout(tmp_path, *words, **told) as command:
             await command.output()

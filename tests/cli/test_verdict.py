@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from turnout.audit import Verdict
-from turnout.cli.demo import Outcome, judge
-from turnout.cli.faults import CheckFailed, exit_code
-from turnout.tally import Books, Sums, Tally
+from cli.demo import Outcome, judge
+from cli.faults import CheckFailed, exit_code
+from turnout.votes.audit import Verdict
+from turnout.votes.tally import Books, Sums, Tally
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TALLY = Tally(poll="finals", counts=(700, 300), votes=1_000, duplicates=50, as_of=NOW)

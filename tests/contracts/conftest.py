@@ -1,21 +1,12 @@
-import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import pytest
 
 from tests.contracts.services import Services
-from turnout.gcp.wiring import Wiring
-from turnout.memory import (
-    MemoryCounters,
-    MemoryDeadLetters,
-    MemoryDrainLog,
-    MemoryPolls,
-    MemoryPublisher,
-    MemoryQueue,
-    MemoryTallies,
-    Topic,
-)
+from turnout.base.clock import SystemClock
+from turnout.gcp.votes.wiring import Wiring
+from turnout.memory.queue import Mailbox, MemoryConsumerLog, MemorySubscription, MemoryTopic
+from turnout.memory.votes import MemoryCounters, MemoryPollStore, MemoryTallies
 
 
 @pytest.fixture(params=["memory", "emulator"])
@@ -26,32 +17,28 @@ async def services(request: pytest.FixtureRequest) -> AsyncIterator[Services]:
         return
     async with Wiring(request.getfixturevalue("settings")) as wiring:
         yield Services(
-            publisher=wiring.publisher(),
-            queue=wiring.queue(),
-            dead_letters=wiring.dead_letters(),
-            dead_queue=wiring.dead_letter_queue(),
+            topic=wiring.topic(),
+            subscription=wiring.subscription(),
+            dead_letter_topic=wiring.dead_letter_topic(),
+            dead_letter_subscription=wiring.dead_letter_subscription(),
             polls=wiring.polls(),
             counters=wiring.counters(),
-            drain_log=wiring.drain_log(),
+            consumer_log=wiring.consumer_log(),
             tallies=wiring.tallies(),
         )
 
 
 def in_memory() -> Services:
-    monotonic = asyncio.get_running_loop().time
-
-    def clock() -> datetime:
-        return datetime.now(UTC)
-
-    votes = Topic(monotonic=monotonic, clock=clock)
-    dead = Topic(monotonic=monotonic, clock=clock)
+    clock = SystemClock()
+    votes = Mailbox(clock=clock)
+    dead = Mailbox(clock=clock)
     return Services(
-        publisher=MemoryPublisher(votes),
-        queue=MemoryQueue(votes, ack_deadline_seconds=10, monotonic=monotonic),
-        dead_letters=MemoryDeadLetters(dead),
-        dead_queue=MemoryQueue(dead, ack_deadline_seconds=10, monotonic=monotonic),
-        polls=MemoryPolls(),
+        topic=MemoryTopic(votes),
+        subscription=MemorySubscription(votes, ack_deadline_seconds=10, clock=clock),
+        dead_letter_topic=MemoryTopic(dead),
+        dead_letter_subscription=MemorySubscription(dead, ack_deadline_seconds=10, clock=clock),
+        polls=MemoryPollStore(),
         counters=MemoryCounters(clock=clock),
-        drain_log=MemoryDrainLog(),
+        consumer_log=MemoryConsumerLog(),
         tallies=MemoryTallies(),
     )

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from turnout.bundle import Bundle
-from turnout.fold import Delta, Posting
-from turnout.ledger import BundleEntry, KeyEntry, bundle_prefix, key_prefix
-from turnout.poll import OnePer, Poll
-from turnout.ports import Counters, DeadLetters, DrainLog, Message, Polls, Publisher, Queue, Tallies
-from turnout.tally import Tally
+from turnout.queue.message import Message
+from turnout.queue.ports import ConsumerLog, Subscription, Topic
+from turnout.votes.bundle import Bundle
+from turnout.votes.fold import Delta, Posting
+from turnout.votes.ledger import BundleEntry, KeyEntry, bundle_prefix, key_prefix
+from turnout.votes.poll import OnePer, Poll
+from turnout.votes.ports import Counters, PollStore, Tallies
+from turnout.votes.tally import Tally
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EXPIRY = NOON + timedelta(days=100)
@@ -16,14 +18,13 @@ EXPIRY = NOON + timedelta(days=100)
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    publisher: Publisher
-    queue: Queue
-    dead_letters: DeadLetters
-    #: The subscription of the dead-letter topic.
-    dead_queue: Queue
-    polls: Polls
+    topic: Topic
+    subscription: Subscription
+    dead_letter_topic: Topic
+    dead_letter_subscription: Subscription
+    polls: PollStore
     counters: Counters
-    drain_log: DrainLog
+    consumer_log: ConsumerLog
     tallies: Tallies
 
 
@@ -85,11 +86,11 @@ def a_tally(
     )
 
 
-async def lease_all(queue: Queue, number: int) -> list[Message]:
+async def lease_all(subscription: Subscription, number: int) -> list[Message]:
     """Leases until that many messages are held; bounded, for an empty answer does not mean an empty queue."""
     leased: list[Message] = []
     for _ in range(20):
         if len(leased) >= number:
             break
-        leased += await queue.lease(number - len(leased), wait_seconds=2)
+        leased += await subscription.lease(number - len(leased), wait_seconds=2)
     return leased

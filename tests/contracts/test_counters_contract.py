@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from tests.contracts.services import EXPIRY, Services, a_poll, a_posting, bundle_name
-from turnout.errors import AlreadyCounted
-from turnout.fold import Delta, Posting
-from turnout.ledger import BundleEntry, KeyEntry, bundle_prefix, key_prefix
+from turnout.votes.errors import AlreadyCounted
+from turnout.votes.fold import Delta, Posting
+from turnout.votes.ledger import BundleEntry, KeyEntry, bundle_prefix, key_prefix
 
 POLL = a_poll()
 

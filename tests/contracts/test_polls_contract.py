@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from tests.contracts.services import NOON, Services, a_poll, at
-from turnout.errors import PollChanged, PollExists
-from turnout.poll import CHOICES_MAX, Poll
-from turnout.ports import DrainRecord
+from turnout.queue.ports import ConsumerRecord
+from turnout.votes.errors import PollChanged, PollExists
+from turnout.votes.poll import CHOICES_MAX, Poll
 
 
 async def listed(services: Services, limit: int) -> list[Poll]:
@@ -84,32 +84,34 @@ async def test_without_polls_the_list_is_empty(services: Services) -> None:
 
 
 async def test_a_drain_s_later_record_takes_the_place_of_its_earlier_one(services: Services) -> None:
-    first = DrainRecord(id="drain-1", started_at=NOON, seen_at=NOON)
-    later = DrainRecord(
+    first = ConsumerRecord(id="drain-1", started_at=NOON, seen_at=NOON)
+    later = ConsumerRecord(
         id="drain-1", started_at=NOON, seen_at=at(9), leased_at=at(3), empty_at=at(4.000001), ended_at=at(9)
     )
-    await services.drain_log.record(first)
-    assert await services.drain_log.since(NOON) == [first]
+    await services.consumer_log.record(first)
+    assert await services.consumer_log.since(NOON) == [first]
 
-    await services.drain_log.record(later)
+    await services.consumer_log.record(later)
 
-    assert await services.drain_log.since(NOON) == [later]
+    assert await services.consumer_log.since(NOON) == [later]
 
 
 async def test_what_a_later_record_leaves_out_is_gone(services: Services) -> None:
-    full = DrainRecord(id="drain-1", started_at=NOON, seen_at=NOON, leased_at=NOON, empty_at=NOON)
-    bare = DrainRecord(id="drain-1", started_at=NOON, seen_at=at(1))
-    await services.drain_log.record(full)
-    await services.drain_log.record(bare)
+    full = ConsumerRecord(id="drain-1", started_at=NOON, seen_at=NOON, leased_at=NOON, empty_at=NOON)
+    bare = ConsumerRecord(id="drain-1", started_at=NOON, seen_at=at(1))
+    await services.consumer_log.record(full)
+    await services.consumer_log.record(bare)
 
-    assert await services.drain_log.since(NOON) == [bare]
+    assert await services.consumer_log.since(NOON) == [bare]
 
 
 async def test_drains_are_found_by_when_they_were_last_seen(services: Services) -> None:
-    records = [DrainRecord(id=f"drain-{second}", started_at=NOON, seen_at=at(second)) for second in range(4)]
+    records = [
+        ConsumerRecord(id=f"drain-{second}", started_at=NOON, seen_at=at(second)) for second in range(4)
+    ]
     for record in records:
-        await services.drain_log.record(record)
+        await services.consumer_log.record(record)
 
-    since = await services.drain_log.since(NOON + timedelta(seconds=2))
+    since = await services.consumer_log.since(NOON + timedelta(seconds=2))
 
     assert sorted(record.id for record in since) == ["drain-2", "drain-3"]

@@ -9,7 +9,8 @@ import pytest
 
 from emulators.stack import LocalCloud
 from tests.conftest import run_apart
-from turnout.gcp.wiring import Wiring
+from tests.deadlines import WAIT_SECONDS_MAX
+from turnout.gcp.votes.wiring import Wiring
 
 PollMaker = Callable[..., str]
 CHOICES = ["Ada", "Bob"]
@@ -18,7 +19,7 @@ CHOICES = ["Ada", "Bob"]
 @pytest.fixture
 def api(local_cloud: LocalCloud) -> Iterator[httpx.Client]:
     """A client of the local cloud's one address."""
-    with httpx.Client(base_url=local_cloud.base_url, timeout=20) as client:
+    with httpx.Client(base_url=local_cloud.base_url, timeout=WAIT_SECONDS_MAX) as client:
         yield client
 
 

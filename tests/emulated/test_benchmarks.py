@@ -1,7 +1,5 @@
 """Every bench, as small as it goes, on a local cloud of its own: each audits its votes and leaves the cloud empty."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from math import isfinite
 
@@ -16,8 +14,9 @@ from benchmarks.table import Figure
 from emulators.errors import FetchFailed, JavaMissing
 from emulators.stack import LocalCloud
 from tests.conftest import run_apart, unavailable
-from turnout.gcp.wiring import Wiring
-from turnout.poll import OnePer
+from tests.needs import need
+from turnout.gcp.votes.wiring import Wiring
+from turnout.votes.poll import OnePer
 
 CONNECTIONS = 8
 
@@ -41,17 +40,6 @@ async def wiring(cloud: LocalCloud) -> AsyncIterator[Wiring]:
     """The core on this cloud's services."""
     async with Wiring(cloud.settings) as made:
         yield made
-
-
-def need(*tools: str) -> None:
-    """Skips on a developer's machine without these programs, fails in CI."""
-    missing = [tool for tool in tools if shutil.which(tool) is None]
-    if not missing:
-        return
-    why = f"{' and '.join(missing)} not on PATH (Debian: apt install wrk redis-server)"
-    if os.environ.get("CI"):
-        pytest.fail(f"CI is set, and the benches cannot run: {why}", pytrace=False)
-    pytest.skip(f"the bench needs it: {why}")
 
 
 def by_name(figures: Sequence[Figure]) -> dict[tuple[str, str], Figure]:
@@ -135,7 +123,7 @@ async def test_cost_has_a_bill_for_each_case_and_each_other_design(cloud: LocalC
 
 async def test_votes_that_are_missing_make_a_bench_fail(cloud: LocalCloud, wiring: Wiring) -> None:
     poll = await open_poll(wiring)
-    await fill(wiring.publisher(), [poll], votes=10, bundles=3)
+    await fill(wiring.topic(), [poll], votes=10, bundles=3)
     with pytest.raises(Inexact, match="0 votes were counted, 30 to 30 are right"):
         await expect_exact(wiring, poll, at_least=30, at_most=30)
     await cloud.reset()

@@ -15,7 +15,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from emulators.stack import LocalCloud
-from functions.replies import ANSWERS, INTERNAL, problem_type
+from functions.http.replies import COMMON_ANSWERS, INTERNAL, problem_type
+from functions.votes.problems import ANSWERS
+from tests.deadlines import WAIT_SECONDS_MAX
 
 ROOT = Path(__file__).parents[2]
 SPECIFICATION = ROOT / "docs" / "openapi.yaml"
@@ -51,10 +53,10 @@ schema = schemathesis.openapi.from_path(SPECIFICATION)
 def test_every_answer_is_one_that_the_specification_promises(
     case: "schemathesis.Case[Any]", local_cloud: LocalCloud
 ) -> None:
-    case.call_and_validate(base_url=local_cloud.base_url, checks=CHECKS, timeout=20)
+    case.call_and_validate(base_url=local_cloud.base_url, checks=CHECKS, timeout=WAIT_SECONDS_MAX)
 
 
 def test_every_problem_type_is_explained() -> None:
     explained = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
-    for answer in (*ANSWERS.values(), INTERNAL):
+    for answer in (*ANSWERS.values(), *COMMON_ANSWERS.values(), INTERNAL):
         assert f"`{problem_type(answer)}`" in explained

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from emulators.stack import LocalCloud
+from tests.deadlines import WAIT_SECONDS_MAX
 from tests.emulated.conftest import PollMaker, vote
 
 JSON = {"content-type": "application/json"}
@@ -229,7 +230,7 @@ def test_a_chunked_vote_is_a_vote(api: httpx.Client, poll: str) -> None:
 
 def _raw(local_cloud: LocalCloud, request: bytes) -> bytes:
     address = urlsplit(local_cloud.function_urls["vote"])
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=WAIT_SECONDS_MAX) as connection:
         connection.sendall(request)
         return connection.recv(4096)
 
@@ -249,7 +250,9 @@ def test_what_is_no_http_gets_a_400(local_cloud: LocalCloud, request_bytes: byte
 def test_a_client_that_goes_away_harms_nobody(local_cloud: LocalCloud, api: httpx.Client, poll: str) -> None:
     address = urlsplit(local_cloud.function_urls["vote"])
     for _ in range(20):
-        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        with socket.create_connection(
+            (address.hostname, address.port), timeout=WAIT_SECONDS_MAX
+        ) as connection:
             connection.sendall(
                 b"POST /vote HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
             )

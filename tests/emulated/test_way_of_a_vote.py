@@ -15,12 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from emulators.stack import LocalCloud
-from functions.replies import answering
+from functions.http.replies import answering
 from tests.conftest import run_apart
+from tests.deadlines import WAIT_SECONDS_MAX
 from tests.emulated.conftest import PollMaker, vote
 from tests.emulated.test_voting import problem_of
-from turnout.gcp.wiring import Wiring
-from turnout.telemetry import configure_logs
+from turnout.base.logs import configure_logs
+from turnout.gcp.votes.wiring import Wiring
 
 Drain = Callable[[], None]
 
@@ -32,8 +33,8 @@ def results(api: httpx.Client, poll: str, **query: str) -> dict[str, Any]:
     return dict(reply.json())
 
 
-def until(condition: Callable[[], bool], seconds_max: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds_max
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         time.sleep(0.1)
@@ -148,12 +149,12 @@ def test_no_log_names_a_voter_a_key_or_the_pepper(
     assert any("drain ended" in log.read_text() for log in jobs)
     for log in (*functions, *jobs):
         text = log.read_text()
-        for secret in (voter, key, local_cloud.told["TURNOUT_PEPPER"]):
+        for secret in (voter, key, local_cloud.variables["TURNOUT_PEPPER"]):
             assert secret not in text, log.name
 
 
 async def test_a_request_that_crashes_logs_where_but_not_who(capsys: pytest.CaptureFixture[str]) -> None:
-    @answering
+    @answering({})
     async def crashing(_: Request) -> Response:
         voter = "voter-" + "that-nobody-may-log"
         raise ZeroDivisionError(len(voter))
@@ -188,7 +189,7 @@ def test_a_poll_is_opened_voted_in_closed_by_hand_drained_and_certified_with_all
         drain()
         return api.patch(f"/polls/{poll}", json={"state": "certified"}).status_code == 200
 
-    until(certified, seconds_max=90)
+    until(certified)
     final = results(api, poll, source="persisted")
     assert (final["state"], final["votes"]) == ("certified", promised)
 
@@ -209,7 +210,7 @@ def test_a_closed_poll_is_certified_when_its_queue_is_drained(
         return api.patch(f"/polls/{poll}", json={"state": "certified"}).status_code == 200
 
     # The acknowledgement deadline has to pass without a lease.
-    until(certified, seconds_max=90)
+    until(certified)
     assert results(api, poll, source="persisted")["certified_at"] is not None
     assert api.patch(f"/polls/{poll}", json={"title": "Changed"}).status_code == 409
     final = results(api, poll, source="persisted")

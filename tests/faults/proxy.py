@@ -16,12 +16,9 @@ import grpc.aio
 import msgspec
 
 from emulators.processes import LOOPBACK
+from tests.deadlines import WAIT_SECONDS_MAX
 
 MESSAGE_BYTES_MAX = 32 * 1024 * 1024
-#: How long a forwarded call may take when its caller does not say, or is not waited for any more.
-FORWARD_SECONDS_MAX = 30.0
-#: How long a test waits for a call.
-WAIT_SECONDS_MAX = 60.0
 OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -41,7 +38,7 @@ class Fault(Enum):
     HOLD_CALL = auto()
     #: Never forwarded; the caller is told UNAVAILABLE.
     DROP_CALL = auto()
-    #: Forwarded at once; the caller hears nothing before the test lets the answer go.
+    #: Forwarded at once; the caller of one that was applied hears nothing before the test lets the answer go.
     HOLD_ANSWER = auto()
     #: Forwarded; the caller is told UNAVAILABLE, whatever the answer was.
     LOSE_ANSWER = auto()
@@ -121,9 +118,11 @@ class Plan:
 
     async def applied(self, number: int = 1) -> Call:
         """Waits until this many calls have met the fault, and the emulator has applied the last of them."""
-        call = await self.arrived(number)
-        await self._proxy.until(lambda: bool(call.applied), f"{self} to be applied")
-        return call
+        await self._proxy.until(
+            lambda: len(self.calls) >= number and bool(self.calls[number - 1].applied),
+            f"{number} × {self} to be applied",
+        )
+        return self.calls[number - 1]
 
     def let_go(self) -> None:
         """Lets go what is held and whatever would be held later."""
@@ -146,7 +145,7 @@ class Plan:
         self.calls.append(call)
         return True
 
-    async def carry_out(self, forward: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def carry_out(self, call: Call, forward: Callable[[], Awaitable[Answer]]) -> Answer:
         """Does to a call what is planned; answers what its caller is told."""
         match self.fault:
             case Fault.HOLD_CALL:
@@ -156,7 +155,10 @@ class Plan:
                 return UNAVAILABLE
             case Fault.HOLD_ANSWER:
                 answer = await forward()
-                await self._let_go.wait()
+                if answer.code is grpc.StatusCode.OK:
+                    await self._let_go.wait()
+                else:
+                    self._wait_for_another_than(call)
                 return answer
             case Fault.LOSE_ANSWER:
                 await forward()
@@ -167,6 +169,11 @@ class Plan:
             case Fault.DELAY_CALL:
                 await asyncio.sleep(self.delay_seconds)
                 return await forward()
+
+    def _wait_for_another_than(self, call: Call) -> None:
+        """A call that was refused, as a commit of what another drain has counted, is not the one that the test waits for."""
+        self.calls.remove(call)
+        self._left += 1
 
     def __str__(self) -> str:
         shown = f" with {self._containing!r}" if self._containing else ""
@@ -291,12 +298,12 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         metadata = _onward(context.invocation_metadata())
         if plan is None:
             # In the caller's own time: a pull that nobody waits for any more would lease messages to nobody.
-            return await self._forward(call, stub, metadata, context.time_remaining() or FORWARD_SECONDS_MAX)
+            return await self._forward(call, stub, metadata, context.time_remaining() or WAIT_SECONDS_MAX)
 
         def forward() -> Awaitable[Answer]:
-            return self._forward(call, stub, metadata, FORWARD_SECONDS_MAX)
+            return self._forward(call, stub, metadata, WAIT_SECONDS_MAX)
 
-        errand = asyncio.create_task(plan.carry_out(forward))
+        errand = asyncio.create_task(plan.carry_out(call, forward))
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
         # Shielded: what the network has taken on does not end with its sender.

@@ -10,12 +10,12 @@ import aiohttp
 
 from emulators.processes import LOOPBACK, Process
 from emulators.run import Execution
-from tests.faults.proxy import WAIT_SECONDS_MAX
-from turnout.poll import Poll
+from tests.deadlines import WAIT_SECONDS_MAX
+from turnout.votes.poll import Poll
 
 #: How often a test looks whether something has been counted.
 LOOK_SECONDS = 0.1
-EXIT_SECONDS_MAX = 60.0
+#: Cloud Run sends SIGKILL so long after SIGTERM.
 SIGTERM_SECONDS_MAX = 10.0
 
 
@@ -48,12 +48,12 @@ class Job:
         """Kills it with SIGKILL, and makes sure that this is what it died of."""
         assert self.running, f"it ended by itself:\n{self.log}"
         self._execution.kill()
-        async with asyncio.timeout(EXIT_SECONDS_MAX):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             assert await self._execution.wait() == [-signal.SIGKILL], self.log
 
     async def end(self) -> None:
         """Waits until it ends by itself, with exit code 0."""
-        async with asyncio.timeout(EXIT_SECONDS_MAX):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             assert await self._execution.wait() == [0], self.log
 
     def terminate_soon(self) -> None:

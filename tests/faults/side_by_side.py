@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 
 from emulators.google import GoogleEmulators
+from tests.deadlines import SCENARIO_SECONDS_MAX
 from tests.faults.world import World
 
 #: Processes that start up at once: more would only share the machine's cores.
 STARTING_MAX = 3
-SCENARIO_SECONDS_MAX = 150.0
 
 Scenario = Callable[[World], Awaitable[None]]
 

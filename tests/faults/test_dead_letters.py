@@ -5,8 +5,8 @@ import msgspec
 from tests.faults.proxy import Fault
 from tests.faults.side_by_side import side_by_side
 from tests.faults.world import BLUE, OK, RED, UNAVAILABLE, Promise, World
-from turnout.bundle import Bundle, encode
-from turnout.poll import Poll
+from turnout.votes.bundle import Bundle, encode
+from turnout.votes.poll import Poll
 
 DEAD = b"/topics/votes-dead"
 #: Each with a part of the reason that a person reads.
@@ -36,7 +36,7 @@ async def publish_malformed(world: World, poll: Poll) -> Promise:
     """Publishes what cannot be read, each between two bundles that can."""
     for data, _ in MALFORMED.values():
         await world.publish([world.bundle(poll, {RED: 1})])
-        await world.wiring.redrive().put(data, {} if data else {"from": "somebody"})
+        await world.publish_raw(data, {} if data else {"from": "somebody"})
         await world.publish([world.bundle(poll, {BLUE: 1})])
     each = len(MALFORMED)
     return Promise(counts=(each, each), duplicates=0, bundles=2 * each)
@@ -74,7 +74,7 @@ async def test_a_dead_letter_whose_cause_is_mended_is_redriven_and_counted_once(
 @side_by_side
 async def test_a_message_whose_burial_fails_is_not_lost(world: World) -> None:
     poll = await world.open_poll()
-    await world.wiring.redrive().put(b"noise", {})
+    await world.publish_raw(b"noise")
     await world.publish([world.bundle(poll, {RED: 2})])
     burial = world.pubsub.plan("Publish", Fault.DROP_CALL, containing=DEAD, calls=2)
     drain = await world.start_drain()
@@ -87,7 +87,7 @@ async def test_a_message_whose_burial_fails_is_not_lost(world: World) -> None:
 @side_by_side
 async def test_a_drain_killed_before_a_burial_leaves_the_message_to_the_next(world: World) -> None:
     poll = await world.open_poll()
-    await world.wiring.redrive().put(b"noise", {})
+    await world.publish_raw(b"noise")
     burial = world.pubsub.plan("Publish", Fault.HOLD_CALL, containing=DEAD)
     drain = await world.start_drain()
     call = await burial.arrived()

@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 
+from tests.deadlines import WAIT_SECONDS_MAX
+from tests.factories import messages_of
 from tests.faults.proxy import Fault, Proxy
-from turnout.bundle import Bundle
-from turnout.errors import OutcomeUnknown, PollExists, ServiceUnavailable
-from turnout.gcp.wiring import Wiring
-from turnout.poll import Poll
-from turnout.settings import Settings
+from turnout.base.errors import OutcomeUnknown, ServiceUnavailable
+from turnout.gcp.votes.settings import Settings
+from turnout.gcp.votes.wiring import Wiring
+from turnout.votes.bundle import Bundle
+from turnout.votes.errors import PollExists
+from turnout.votes.poll import Poll
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 OK = grpc.StatusCode.OK
@@ -54,8 +57,8 @@ async def wiring(proxy: Proxy, make_settings: Callable[..., Settings]) -> AsyncI
 async def test_calls_without_a_plan_pass_unary_and_streamed(proxy: Proxy, wiring: Wiring) -> None:
     await wiring.polls().create(poll())
     assert await wiring.polls().get("finals") == poll()
-    await wiring.publisher().publish([bundle(1)], timeout_seconds=5)
-    assert [message.id for message in await wiring.queue().lease(10, wait_seconds=5)]
+    await wiring.topic().publish(messages_of([bundle(1)]), timeout_seconds=WAIT_SECONDS_MAX)
+    assert [message.id for message in await wiring.subscription().lease(10, wait_seconds=WAIT_SECONDS_MAX)]
     assert [(call.method, call.codes, call.told) for call in proxy.calls] == [
         ("Commit", [OK], OK),
         ("BatchGetDocuments", [OK], OK),
@@ -147,10 +150,10 @@ async def test_a_plan_takes_the_calls_that_it_names_and_no_others(proxy: Proxy, 
 
 
 async def test_a_pull_that_its_caller_gave_up_leases_nothing(proxy: Proxy, wiring: Wiring) -> None:
-    assert await wiring.queue().lease(10, wait_seconds=0.3) == []
+    assert await wiring.subscription().lease(10, wait_seconds=0.3) == []
     await proxy.until(lambda: bool(proxy.calls[0].answers) or proxy.calls[0].abandoned, "the pull to end")
-    await wiring.publisher().publish([bundle(1)], timeout_seconds=5)
-    assert len(await wiring.queue().lease(10, wait_seconds=5)) == 1
+    await wiring.topic().publish(messages_of([bundle(1)]), timeout_seconds=WAIT_SECONDS_MAX)
+    assert len(await wiring.subscription().lease(10, wait_seconds=WAIT_SECONDS_MAX)) == 1
 
 
 async def test_while_it_is_away_connections_are_refused_until_it_is_back(
@@ -161,7 +164,7 @@ async def test_while_it_is_away_connections_are_refused_until_it_is_back(
     with pytest.raises(ServiceUnavailable):
         await wiring.polls().get("finals")
     await proxy.come_back()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
         while True:
             try:
                 assert await wiring.polls().get("finals") == poll()

@@ -113,7 +113,7 @@ async def test_stopped_while_it_pauses_before_a_release_it_releases_at_once(worl
         lease_messages_max=3, commit_attempts_max=1, backoff_first_seconds=30.0, backoff_max_seconds=30.0
     )
     await commits.arrived()
-    await world.pubsub.until(lambda: "is released" in drain.log or bool(commits.calls[0].told), "the pause")
+    await world.pubsub.until(lambda: "are released" in drain.log or bool(commits.calls[0].told), "the pause")
     assert await drain.terminate() < 5.0
     await world.expect_released(3)
     await world.drain_now()

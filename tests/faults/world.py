@@ -22,15 +22,19 @@ from emulators.google import GoogleEmulators
 from emulators.processes import POLL_SECONDS, Process, free_port, stop_all
 from emulators.resources import create_resources
 from emulators.run import Execution, job_named, start_function, until_function_ready
-from tests.faults.proxy import WAIT_SECONDS_MAX, Call, Proxy
-from tests.faults.running import EXIT_SECONDS_MAX, LOOK_SECONDS, Function, Job
-from turnout.bundle import Bundle
-from turnout.dead_letters import DeadLetterOffice
-from turnout.drain import Drain
-from turnout.gcp.wiring import Wiring, new_id
-from turnout.poll import OnePer, Poll, PollPlan
-from turnout.services import function_for_path
-from turnout.settings import Settings
+from tests.deadlines import WAIT_SECONDS_MAX
+from tests.factories import messages_of
+from tests.faults.proxy import Call, Proxy
+from tests.faults.running import LOOK_SECONDS, Function, Job
+from turnout.base.chance import random_id
+from turnout.deployment import function_for_path
+from turnout.gcp.votes.settings import Settings
+from turnout.gcp.votes.wiring import Wiring
+from turnout.queue.dead_letters import DeadLetterOffice
+from turnout.queue.message import Outgoing
+from turnout.votes.bundle import Bundle
+from turnout.votes.drain import Drain
+from turnout.votes.poll import NewPoll, OnePer, Poll
 
 PEPPER = "a pepper for tests"
 CHOICES = ("red", "blue")
@@ -110,7 +114,7 @@ class World:
             if self._session is not None:
                 await self._session.close()
             await asyncio.gather(*(proxy.__aexit__(None, None, None) for proxy in self._opened))
-            await self.wiring.close()
+            await self.wiring.__aexit__(None, None, None)
 
     async def open_proxies(self) -> tuple[Proxy, Proxy]:
         """A proxy before Pub/Sub and one before Firestore; each world has a pair to begin with."""
@@ -124,18 +128,24 @@ class World:
 
     async def open_poll(self, poll_id: str = "finals", one_per: OnePer = OnePer.NONE) -> Poll:
         """A poll that is open."""
-        plan = PollPlan(id=poll_id, choices=list(CHOICES), one_per=one_per, shards=4)
+        plan = NewPoll(id=poll_id, choices=list(CHOICES), one_per=one_per, shards=4)
         return (await self.wiring.administration().create(plan)).poll
 
     def bundle(self, poll: Poll, counts: Mapping[int, int], keyed: Sequence[tuple[str, int]] = ()) -> Bundle:
         """A bundle; a key is given as text. Each is accepted after the one before it."""
         accepted_at_ms = int(time.time() * 1_000) + next(self._ids)
         votes = tuple((key.encode().ljust(16, b"."), choice) for key, choice in keyed)
-        return Bundle(new_id(), poll.id, accepted_at_ms, dict(counts), votes)
+        return Bundle(random_id(), poll.id, accepted_at_ms, dict(counts), votes)
 
     async def publish(self, bundles: Sequence[Bundle]) -> None:
         """Publishes bundles in one request, past the proxy."""
-        await self.wiring.publisher().publish(bundles, timeout_seconds=10.0)
+        await self.wiring.topic().publish(messages_of(bundles), timeout_seconds=WAIT_SECONDS_MAX)
+
+    async def publish_raw(self, data: bytes, attributes: Mapping[str, str] | None = None) -> None:
+        """Publishes what may not be a bundle, past the proxy."""
+        await self.wiring.topic().publish(
+            [Outgoing(data, attributes or {})], timeout_seconds=WAIT_SECONDS_MAX
+        )
 
     async def publish_votes(self) -> tuple[Poll, Promise]:
         """A poll and three bundles of its votes: without keys, with keys, and with a key that has voted."""
@@ -158,16 +168,16 @@ class World:
         assert promise.duplicates in (tally.duplicates, None)
         assert promise.bundles in (books.shards.bundles, None)
         assert verdict.exact, verdict.faults
-        assert await self.wiring.queue().lease(10, wait_seconds=0.3) == []
+        assert await self.wiring.subscription().lease(10, wait_seconds=0.3) == []
 
     async def expect_released(self, bundles: int, *, counted: int = 0) -> None:
         """What was not counted is there at once, so nobody holds it: no lease had the time to end."""
         found: dict[str, str] = {}
         deadline = time.monotonic() + SOON_SECONDS
         while len(found) < bundles - counted and time.monotonic() < deadline:
-            leased = await self.wiring.queue().lease(1_000, wait_seconds=SOON_SECONDS / 2)
-            found.update({message.id: message.receipt for message in leased})
-        await self.wiring.queue().release(list(found.values()))
+            leased = await self.wiring.subscription().lease(1_000, wait_seconds=SOON_SECONDS / 2)
+            found.update({message.id: message.ack_id for message in leased})
+        await self.wiring.subscription().release(list(found.values()))
         assert len(found) == bundles - counted
 
     async def bundles_counted(self, poll: Poll) -> int:
@@ -191,7 +201,7 @@ class World:
         pubsub, firestore = proxies or (self.pubsub, self.firestore)
         async with self._starting:
             job = self._drain_process(pubsub, firestore, settings)
-            async with asyncio.timeout(EXIT_SECONDS_MAX):
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
                 while job.running and not any(  # noqa: ASYNC110  # a process tells nobody of its end
                     call.applied for call in firestore.seen("Commit", job.name)
                 ):
@@ -219,13 +229,13 @@ class World:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, force_close=True),
-                timeout=aiohttp.ClientTimeout(total=60),
+                timeout=aiohttp.ClientTimeout(total=WAIT_SECONDS_MAX),
             )
         return Function(process, port, self._session)
 
     async def until_refused(self, function: Function) -> None:
         """Waits until a function takes no new connection."""
-        async with asyncio.timeout(EXIT_SECONDS_MAX):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             while await function.listens():  # noqa: ASYNC110  # a process tells nobody
                 await asyncio.sleep(LOOK_SECONDS)
 
@@ -244,7 +254,7 @@ class World:
     @property
     def dead_letters(self) -> DeadLetterOffice:
         """The dead letters."""
-        return DeadLetterOffice(self.wiring.dead_letter_queue(), self.wiring.redrive())
+        return self.wiring.dead_letter_office()
 
     def _drain_process(self, pubsub: Proxy, firestore: Proxy, settings: Mapping[str, object]) -> Job:
         execution = Execution(

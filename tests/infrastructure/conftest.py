@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import needs
+from tests.deadlines import COMMAND_SECONDS_MAX
 from tests.infrastructure.deployed import Deployed
 from tests.infrastructure.providers import PROPERTY, providers
 from tests.infrastructure.terraform_offline import command as offline
@@ -17,16 +19,6 @@ from tests.infrastructure.terraform_offline import command as offline
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 SOURCES = ("functions", "jobs", "turnout", "terraform")
-#: One command of terraform, and one test with its fixtures: slow where the provider's schema is read each time.
-SECONDS_MAX = 400
-TEST_SECONDS_MAX = 900
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Allows the tests of this folder more time than others."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.timeout(TEST_SECONDS_MAX))
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +63,7 @@ class Terraform:
             input=given,
             capture_output=True,
             text=True,
-            timeout=SECONDS_MAX,
+            timeout=COMMAND_SECONDS_MAX,
             check=False,
             env={**os.environ, **self._environment},
         )
@@ -103,16 +95,8 @@ class Terraform:
 
 def terraform_program() -> str:
     """What `TERRAFORM` names, or terraform; without either the tests are skipped, and fail in CI."""
-    given = os.environ.get("TERRAFORM", "terraform")
-    program = shutil.which(given)
-    if program is not None:
-        return program
-    why = (
-        f"{given} is not on PATH: install terraform 1.9 or newer, or name it in TERRAFORM, to test terraform/"
-    )
-    if os.environ.get("CI"):
-        pytest.fail(f"CI is set, and {why}", pytrace=False)
-    pytest.skip(why)
+    given = os.environ.get("TERRAFORM")
+    return (given and shutil.which(given)) or needs.program("terraform")
 
 
 def copy_sources(folder: Path) -> Path:

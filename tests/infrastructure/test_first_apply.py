@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import needs
+from tests.deadlines import COMMAND_SECONDS_MAX
 from tests.infrastructure.conftest import Terraform, copy_sources
 from tests.infrastructure.fake_cloud import FakeCloud, Refused, serving
 
-GCLOUD_SECONDS_MAX = 120
 VARIABLES = 'project_id = "demo-project"\nalert_emails = ["ada@example.com"]\n'
 #: The pepper's command as it was, kept to show what the fake refuses it.
 OLD_PEPPER = """
@@ -27,14 +28,8 @@ fi
 
 @pytest.fixture(scope="session")
 def gcloud() -> str:
-    """The real gcloud; without it the tests are skipped, and fail in CI."""
-    found = shutil.which("gcloud")
-    if found is None:
-        why = "gcloud is not on PATH: install the Google Cloud CLI to run terraform/'s own commands"
-        if os.environ.get("CI"):
-            pytest.fail(f"CI is set, and {why}", pytrace=False)
-        pytest.skip(why)
-    return found
+    """The real gcloud."""
+    return needs.program("gcloud")
 
 
 Project = tuple[FakeCloud, Terraform]
@@ -203,7 +198,7 @@ def shell(
         def run(command: str) -> subprocess.CompletedProcess[str]:
             return subprocess.run(
                 ["sh", "-c", command],
-                capture_output=True, text=True, check=False, env=environment, timeout=GCLOUD_SECONDS_MAX,
+                capture_output=True, text=True, check=False, env=environment, timeout=COMMAND_SECONDS_MAX,
             )  # fmt: skip
 
         yield cloud, run

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.infrastructure.deployed import Deployed, Grant
-from turnout.services import FUNCTIONS, JOBS
+from turnout.deployment import FUNCTIONS, JOBS
 
 COUNTERS = 'resource.name == "projects/demo-project/databases/turnout-counters"'
 RECORD = 'resource.name == "projects/demo-project/databases/turnout-record"'

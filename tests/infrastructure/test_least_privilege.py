@@ -1,7 +1,7 @@
 """The roles are enough, and none too many: what each service asks of Google while it does everything that it can do."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import grpc.aio
@@ -9,12 +9,18 @@ import pytest
 
 from emulators.resources import create_resources
 from tests.conftest import SettingsMaker
-from turnout.ballot import Ballot
-from turnout.bundle import Bundle
-from turnout.gcp.wiring import Wiring, new_id, now
-from turnout.poll import PollChange, PollPlan, State
-from turnout.services import FUNCTIONS, JOBS
-from turnout.settings import Settings
+from tests.deadlines import WAIT_SECONDS_MAX
+from tests.factories import messages_of
+from turnout.base.chance import random_id
+from turnout.base.clock import SystemClock
+from turnout.deployment import FUNCTIONS, JOBS
+from turnout.gcp.connections import Connections
+from turnout.gcp.votes.settings import Settings
+from turnout.gcp.votes.wiring import Wiring
+from turnout.queue.message import Outgoing
+from turnout.votes.ballot import Ballot
+from turnout.votes.bundle import Bundle
+from turnout.votes.poll import NewPoll, PollChange, State
 
 #: The least role that allows a method. A transaction that only reads needs no more than a read.
 ROLE_OF_METHOD = {
@@ -58,81 +64,88 @@ class RecordingChannel:
         return call
 
 
-class RecordingWiring(Wiring):
-    """The wiring as deployed, with the roles that its calls take."""
+class RecordingConnections(Connections):
+    """Connections that note the roles that their calls take."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.roles: set[str] = set()
+        self._dead_letter_topic = settings.dead_letter_topic
 
-    def _channel(self, name: str, opener: Callable[[], grpc.aio.Channel]) -> Any:
-        if name not in self._channels:
-            recording: Any = RecordingChannel(
-                opener(), lambda method, request: self._note(name, method, request)
-            )
-            self._channels[name] = recording
-        return self._channels[name]
+    def channel(self, name: str, opener: Callable[[], grpc.aio.Channel]) -> Any:
+        return RecordingChannel(
+            super().channel(name, opener), lambda method, request: self._note(name, method, request)
+        )
 
     def _note(self, channel: str, method: str, request: Any) -> None:
         on = {"publisher": "topic", "subscriber": "subscription"}.get(channel, channel)
-        if on == "topic" and request.topic.endswith(f"/{self.settings.dead_letter_topic}"):
+        if on == "topic" and request.topic.endswith(f"/{self._dead_letter_topic}"):
             on = "dead_letter_topic"
         self.roles.add(f"{ROLE_OF_METHOD[method]}:{on}")
 
 
-async def take_a_vote(wiring: RecordingWiring, _: pytest.MonkeyPatch) -> None:
+class LaterClock(SystemClock):
+    """The machine's clock, some time ahead."""
+
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+async def take_a_vote(wiring: Wiring) -> None:
     await wiring.intake().accept(Ballot("finals", "Ada"), "a key")
 
 
-async def show_totals(wiring: RecordingWiring, _: pytest.MonkeyPatch) -> None:
+async def show_totals(wiring: Wiring) -> None:
     await wiring.results().read("finals", "live")
     await wiring.results().read("finals", "persisted")
 
 
-async def administer(wiring: RecordingWiring, monkeypatch: pytest.MonkeyPatch) -> None:
+async def administer(wiring: Wiring) -> None:
     administration = wiring.administration()
-    await administration.create(PollPlan(id="others", choices=["Ada", "Bob"]))
+    await administration.create(NewPoll(id="others", choices=["Ada", "Bob"]))
     await administration.get("others")
     await administration.list(10)
     await administration.change("others", PollChange(state=State.CLOSED))
-    await see_it_empty(wiring.settings, monkeypatch)
+    await see_it_empty(wiring)
     certified = await wiring.administration().change("others", PollChange(state=State.CERTIFIED))
     assert certified.state is State.CERTIFIED
 
 
-async def persist(wiring: RecordingWiring, monkeypatch: pytest.MonkeyPatch) -> None:
-    report = await wiring.persistence().persist_all(now())
+async def persist(wiring: Wiring) -> None:
+    report = await wiring.persistence().persist_all(wiring.clock.now())
     assert "finals" in report.persisted
     async with Wiring(wiring.settings) as owner:
         await owner.administration().change("finals", PollChange(state=State.CLOSED))
-    await see_it_empty(wiring.settings, monkeypatch)
-    report = await wiring.persistence().persist_all(now() + timedelta(minutes=1))
+    await see_it_empty(wiring)
+    report = await wiring.persistence().persist_all(wiring.clock.now() + timedelta(minutes=1))
     assert "finals" in report.certified
 
 
-async def count(wiring: RecordingWiring, _: pytest.MonkeyPatch) -> None:
-    bundle = Bundle(new_id(), "finals", 1_700_000_000_000, {0: 1})
+async def count(wiring: Wiring) -> None:
+    bundle = Bundle(random_id(), "finals", 1_700_000_000_000, {0: 1})
     async with Wiring(wiring.settings) as another:
-        await another.redrive().put(b"no bundle", {})
+        await another.topic().publish([Outgoing(b"not a bundle")], timeout_seconds=10)
         # The same bundle twice: the second one stops at the ledger, which is read for it.
         for _time in range(2):
-            await another.publisher().publish([bundle], timeout_seconds=10)
+            await another.topic().publish(messages_of([bundle]), timeout_seconds=WAIT_SECONDS_MAX)
             await wiring.drain().run()
 
 
-async def audit(wiring: RecordingWiring, _: pytest.MonkeyPatch) -> None:
+async def audit(wiring: Wiring) -> None:
     assert all(verdict.exact for verdict in await wiring.audit().audit_all())
 
 
-async def see_it_empty(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def see_it_empty(wiring: Wiring) -> None:
     """Lets time pass until no publish and no lease can be under way; a drain then sees the queue empty."""
-    moment = now() + timedelta(seconds=settings.ack_deadline_seconds + 10)
-    monkeypatch.setattr("turnout.gcp.wiring.now", lambda: moment)
-    async with Wiring(settings) as wiring:
-        await wiring.drain().run()
+    assert isinstance(wiring.clock, LaterClock)
+    wiring.clock.ahead += timedelta(seconds=wiring.settings.ack_deadline_seconds + 10)
+    async with Wiring(wiring.settings, clock=wiring.clock) as another:
+        await another.drain().run()
 
 
-DOINGS: dict[str, Callable[[RecordingWiring, pytest.MonkeyPatch], Awaitable[None]]] = {
+DOINGS: dict[str, Callable[[Wiring], Awaitable[None]]] = {
     "vote": take_a_vote,
     "results": show_totals,
     "polls": administer,
@@ -150,19 +163,18 @@ async def quick(make_settings: SettingsMaker) -> Settings:
     )
     await create_resources(settings)
     async with Wiring(settings) as wiring:
-        await wiring.administration().create(PollPlan(id="finals", choices=["Ada", "Bob"]))
+        await wiring.administration().create(NewPoll(id="finals", choices=["Ada", "Bob"]))
     return settings
 
 
 @pytest.mark.parametrize("service", [*FUNCTIONS, *JOBS], ids=lambda service: service.name)
-async def test_a_service_uses_every_role_that_it_has_and_no_other(
-    quick: Settings, service: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with RecordingWiring(quick) as wiring:
-        await DOINGS[service.name](wiring, monkeypatch)
+async def test_a_service_uses_every_role_that_it_has_and_no_other(quick: Settings, service: Any) -> None:
+    connections = RecordingConnections(quick)
+    async with Wiring(quick, connections=connections, clock=LaterClock()) as wiring:
+        await DOINGS[service.name](wiring)
     # The pepper is read by the platform, before the code starts.
     granted = {role for role in service.roles if not role.endswith(":pepper")}
-    used = wiring.roles
+    used = connections.roles
     # Who may write may read.
     widened = {role for role in used if role.replace("viewer", "user") in granted and role not in granted}
     assert used - widened == granted

@@ -11,7 +11,7 @@ from tests.infrastructure.conftest import ROOT, Terraform
 from tests.infrastructure.deployed import Deployed
 from tests.infrastructure.fake_cloud import PYTHONS
 from tests.infrastructure.terraform_offline.provider import without_zeros
-from turnout.services import FUNCTIONS, JOBS
+from turnout.deployment import FUNCTIONS, JOBS
 
 #: Roles that exist and are narrow enough; a misspelt one is refused by Google only when it is applied.
 ROLES_ALLOWED = {

@@ -4,22 +4,20 @@ import pytest
 from pydantic import SecretStr
 
 from tests.infrastructure.deployed import Deployed
+from turnout.base.environment import read, variables
+from turnout.deployment import COMMON_SETTINGS, FUNCTIONS, JOBS, Function, Job
 from turnout.gcp.pubsub import CALL_SECONDS
-from turnout.services import COMMON_SETTINGS, FUNCTIONS, JOBS, Function, Job
-from turnout.settings import Settings
+from turnout.gcp.votes.settings import Settings
 
 #: What functions-framework reads.
 FRAMEWORK = {"FUNCTION_USE_ASGI", "WORKERS"}
 SERVICES = (*FUNCTIONS, *JOBS)
 
 
-def settings_of(deployed: Deployed, service: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings_of(deployed: Deployed, service: str) -> Settings:
     """The settings as the deployed service would read them."""
-    for name, value in deployed.environment(service).items():
-        monkeypatch.setenv(name, value)
-    if "TURNOUT_PEPPER" in deployed.secrets(service):
-        monkeypatch.setenv("TURNOUT_PEPPER", "a pepper from Secret Manager")
-    return Settings.from_environment()
+    secrets = dict.fromkeys(deployed.secrets(service), "a secret from Secret Manager")
+    return read(Settings, deployed.environment(service) | secrets)
 
 
 def test_the_same_functions_and_jobs_are_deployed_as_run_locally(deployed: Deployed) -> None:
@@ -36,10 +34,8 @@ def test_a_service_is_told_its_settings_and_no_others(deployed: Deployed, servic
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
-def test_the_code_accepts_what_it_is_told(
-    deployed: Deployed, service: Function | Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = settings_of(deployed, service.name, monkeypatch)
+def test_the_code_accepts_what_it_is_told(deployed: Deployed, service: Function | Job) -> None:
+    settings = settings_of(deployed, service.name)
     assert settings.project == "demo-project"
     assert settings.firestore_database == deployed.one("google_firestore_database", "counters")["name"]
     assert not settings.pubsub_emulator_host
@@ -59,17 +55,17 @@ def test_names_are_those_of_what_is_deployed(deployed: Deployed) -> None:
 def test_secrets_are_the_peppers_alone(deployed: Deployed) -> None:
     assert deployed.secrets("vote") == {"TURNOUT_PEPPER": "turnout-pepper"}
     secret_settings = {
-        f"TURNOUT_{name.upper()}"
-        for name, field in Settings.model_fields.items()
-        if field.annotation == SecretStr | None
+        variable
+        for name, variable in variables(Settings).items()
+        if Settings.model_fields[name].annotation == SecretStr | None
     }
     assert secret_settings == {"TURNOUT_PEPPER"}
     for service in SERVICES:
         assert not secret_settings & set(deployed.environment(service.name))
 
 
-def test_a_lease_outlives_the_worst_commit(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = settings_of(deployed, "drain", monkeypatch)
+def test_a_lease_outlives_the_worst_commit(deployed: Deployed) -> None:
+    settings = settings_of(deployed, "drain")
     subscription = deployed.one("google_pubsub_subscription", "votes")
     assert subscription["ack_deadline_seconds"] == settings.ack_deadline_seconds
     assert settings.commit_attempt_seconds < settings.ack_deadline_seconds
@@ -78,10 +74,8 @@ def test_a_lease_outlives_the_worst_commit(deployed: Deployed, monkeypatch: pyte
     assert subscription["message_retention_duration"] == f"{settings.message_retention_days * 86_400}s"
 
 
-def test_the_ledger_outlives_what_was_dead_lettered_and_redriven(
-    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = settings_of(deployed, "drain", monkeypatch)
+def test_the_ledger_outlives_what_was_dead_lettered_and_redriven(deployed: Deployed) -> None:
+    settings = settings_of(deployed, "drain")
     queue, dead_letters = (
         int(deployed.one("google_pubsub_subscription", name)["message_retention_duration"].removesuffix("s"))
         for name in ("votes", "dead_letters")
@@ -90,18 +84,16 @@ def test_the_ledger_outlives_what_was_dead_lettered_and_redriven(
 
 
 @pytest.mark.parametrize("service", ["polls", "persist"])
-def test_who_certifies_waits_until_no_message_can_be_hidden(
-    deployed: Deployed, service: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = settings_of(deployed, service, monkeypatch)
+def test_who_certifies_waits_until_no_message_can_be_hidden(deployed: Deployed, service: str) -> None:
+    settings = settings_of(deployed, service)
     subscription = deployed.one("google_pubsub_subscription", "votes")
     (retry,) = subscription["retry_policy"]
     hidden_seconds = subscription["ack_deadline_seconds"] + int(retry["maximum_backoff"].removesuffix("s"))
     assert settings.hidden_seconds_max >= hidden_seconds
 
 
-def test_the_drain_ends_before_its_task_is_ended(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = settings_of(deployed, "drain", monkeypatch)
+def test_the_drain_ends_before_its_task_is_ended(deployed: Deployed) -> None:
+    settings = settings_of(deployed, "drain")
     (template,) = deployed.jobs["drain"]["template"]
     timeout_seconds = int(template["template"][0]["timeout"].removesuffix("s"))
     assert settings.idle_seconds + settings.shutdown_seconds < timeout_seconds

@@ -17,16 +17,15 @@ import pytest
 
 from emulators.processes import LOOPBACK, Process, free_port, stop_all, until_ready
 from tests.conftest import run_apart
+from tests.deadlines import COMMAND_SECONDS_MAX, WAIT_SECONDS_MAX
 from tests.infrastructure.conftest import ROOT, Terraform, copy_sources
 from tests.infrastructure.deployed import Deployed
-from turnout.gcp.wiring import Wiring
-from turnout.poll import OnePer, Poll
-from turnout.settings import Settings
+from turnout.gcp.votes.settings import Settings
+from turnout.gcp.votes.wiring import Wiring
+from turnout.votes.poll import OnePer, Poll
 
-INSTALL_SECONDS_MAX = 500
-READY_SECONDS_MAX = 60.0
 #: Folders of the sources that serve developers only.
-NOT_DEPLOYED = ("turnout/cli/", "turnout/memory/")
+NOT_DEPLOYED = ("cli/", "turnout/memory/")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +63,7 @@ def environment_folder(unpacked: Path, tmp_path_factory: pytest.TempPathFactory)
         cwd=unpacked,
         check=True,
         capture_output=True,
-        timeout=INSTALL_SECONDS_MAX,
+        timeout=COMMAND_SECONDS_MAX,
         env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
     )
     return folder
@@ -154,7 +153,7 @@ def vote_url(settings: Settings, unpacked: Path, environment_folder: Path, tmp_p
             return False
 
     try:
-        run_apart(until_ready(process, answers, seconds_max=READY_SECONDS_MAX))
+        run_apart(until_ready(process, answers, seconds_max=WAIT_SECONDS_MAX))
         yield f"http://{LOOPBACK}:{port}/vote"
     finally:
         run_apart(stop_all([process]))
@@ -163,7 +162,7 @@ def vote_url(settings: Settings, unpacked: Path, environment_folder: Path, tmp_p
 async def test_a_vote_is_served_and_counted_by_what_is_in_the_zip(
     settings: Settings, unpacked: Path, environment_folder: Path, vote_url: str, poll: Poll
 ) -> None:
-    async with Wiring(settings) as wiring, httpx.AsyncClient(timeout=20) as client:
+    async with Wiring(settings) as wiring, httpx.AsyncClient(timeout=WAIT_SECONDS_MAX) as client:
         await wiring.polls().create(poll)
         reply = await client.post(vote_url, json={"poll": "finals", "choice": "Ada"})
         assert reply.status_code == 202, reply.text
@@ -184,7 +183,7 @@ async def test_a_vote_is_served_and_counted_by_what_is_in_the_zip(
 def test_every_target_and_every_job_is_found_in_the_zip(unpacked: Path, environment_folder: Path) -> None:
     program = (
         "import functions.main, jobs.drain, jobs.audit, turnout\n"
-        "from turnout.services import FUNCTIONS\n"
+        "from turnout.deployment import FUNCTIONS\n"
         "assert all(callable(getattr(functions.main, each.name)) for each in FUNCTIONS)\n"
         "print(turnout.__file__)"
     )

@@ -2,29 +2,30 @@
 
 import asyncio
 import contextlib
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 
+import psutil
 from aiohttp import web
 
 from emulators.processes import LOOPBACK, free_port
+from tests.deadlines import WAIT_SECONDS_MAX
 
-DEADLINE_SECONDS = 20.0
 
-
-async def eventually(holds: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
+async def eventually(holds: Callable[[], bool], what: str) -> None:
     """Waits until a condition holds; fails, with its name, when it does not come to hold."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
     while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        assert time.monotonic() < deadline, f"not within {WAIT_SECONDS_MAX:g} s: {what}"
         await asyncio.sleep(0.02)
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody has reaped does not."""
-    said = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return bool(said.stdout.strip()) and not said.stdout.strip().startswith("Z")
+def alive(process: psutil.Process) -> bool:
+    """Whether a process runs; neither a zombie that nobody has reaped does, nor a later process with the same id."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextlib.asynccontextmanager

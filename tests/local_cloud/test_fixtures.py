@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.conftest import SettingsMaker, run_apart, unavailable
-from turnout.settings import Settings
+from turnout.gcp.votes.settings import Settings
 
 
 def test_missing_emulators_skip_on_a_developers_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from emulators.processes import ROOT
+from tests.deadlines import COMMAND_SECONDS_MAX
+from tests.needs import miss
 
 TOOLS = ("make", "sh", "sed", "touch", "mkdir", "cp", "rm", "find", "cat")
 
@@ -32,7 +34,7 @@ class WorkingCopy:
         for tool in TOOLS:
             found = shutil.which(tool)
             if found is None:
-                pytest.skip(f"{tool} is not installed")
+                miss(f"{tool} is not installed")
             (self.path / tool).symlink_to(found)
         for name in ("requirements-dev.txt", "pyproject.toml"):
             (folder / name).write_text("")
@@ -51,7 +53,7 @@ class WorkingCopy:
             env=told,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=COMMAND_SECONDS_MAX,
             check=False,
         )
 

@@ -10,10 +10,12 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from emulators.errors import NotReady, ProcessDied, ProcessUnstartable
 from emulators.processes import ROOT, Process, free_port, port_is_free, until_ready
+from tests.deadlines import WAIT_SECONDS_MAX
 from tests.local_cloud.helpers import alive, eventually
 
 #: A process with a child of its own, as gunicorn has; both say their ids, and neither heeds SIGTERM.
@@ -43,11 +45,16 @@ def start(tmp_path: Path, *command: str) -> Process:
 
 def hold(tmp_path: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", HOLDER, str(tmp_path), FAMILY]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    with (tmp_path / "holder.log").open("wb") as log:
+        return subprocess.Popen(command, cwd=ROOT, stderr=log)
 
 
 def said_pids(logs: Sequence[Path]) -> list[int]:
     return [int(line) for log in logs if log.exists() for line in log.read_text().split()]
+
+
+def family(logs: Sequence[Path]) -> list[psutil.Process]:
+    return [psutil.Process(pid) for pid in said_pids(logs)]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -57,37 +64,43 @@ async def test_the_end_of_the_holder_ends_the_processes_and_their_children(
     logs = [tmp_path / "0.log", tmp_path / "1.log"]
     holder = hold(tmp_path)
     try:
-        await eventually(lambda: len(said_pids(logs)) == 4, "two processes and their children run")
-        pids = said_pids(logs)
-        assert all(map(alive, pids))
+        await eventually(
+            lambda: len(said_pids(logs)) == 4 or holder.poll() is not None,
+            "two processes and their children run",
+        )
+        assert holder.poll() is None, (tmp_path / "holder.log").read_text()
+        held = family(logs)
+        assert all(map(alive, held))
     finally:
         holder.send_signal(how)
-        holder.wait(10)
-    await eventually(lambda: not any(map(alive, pids)), "all of them are gone")
+        holder.wait(WAIT_SECONDS_MAX)
+    await eventually(lambda: not any(map(alive, held)), "all of them are gone")
 
 
 async def test_a_process_that_ignores_sigterm_is_killed_with_its_child(tmp_path: Path) -> None:
     process = start(tmp_path, sys.executable, "-c", FAMILY)
     await eventually(lambda: len(said_pids([process.log])) == 2, "the process and its child run")
+    held = family([process.log])
+    assert process.pid in {each.pid for each in held}
     assert await process.stop(grace_seconds=0.1) == -signal.SIGKILL
-    pids = said_pids([process.log])
-    assert process.pid in pids
-    await eventually(lambda: not any(map(alive, pids)), "both are gone")
+    await eventually(lambda: not any(map(alive, held)), "both are gone")
 
 
 async def test_children_of_a_killed_process_end_with_it(tmp_path: Path) -> None:
     process = start(tmp_path, sys.executable, "-c", FAMILY)
     await eventually(lambda: len(said_pids([process.log])) == 2, "the process and its child run")
+    held = family([process.log])
     os.kill(process.pid, signal.SIGKILL)
     assert await process.wait() == -signal.SIGKILL
-    await eventually(lambda: not any(map(alive, said_pids([process.log]))), "the child is gone")
+    await eventually(lambda: not any(map(alive, held)), "the child is gone")
 
 
 async def test_a_killed_leash_takes_its_process_along(tmp_path: Path) -> None:
     process = start(tmp_path, "sleep", "600")
+    held = psutil.Process(process.pid)
     os.kill(process._leash.pid, signal.SIGKILL)
     assert await process.wait() == -signal.SIGKILL
-    await eventually(lambda: not alive(process.pid), "the process is gone")
+    await eventually(lambda: not alive(held), "the process is gone")
 
 
 async def test_exit_codes_output_and_environment_come_through(tmp_path: Path) -> None:
@@ -119,7 +132,7 @@ async def test_a_process_that_dies_before_it_is_ready_is_reported_with_its_log(t
 
     process = start(tmp_path, "sh", "-c", "echo the reason >&2; exit 3")
     with pytest.raises(ProcessDied, match=r"exit code 3[\s\S]*the reason"):
-        await until_ready(process, never, seconds_max=20)
+        await until_ready(process, never, seconds_max=WAIT_SECONDS_MAX)
 
 
 async def test_a_process_that_never_gets_ready_is_reported_with_its_log(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from emulators.scheduler import RUNS_AT_ONCE_MAX, Scheduler, function_call, next_moment, schedule_all
 from tests.local_cloud.helpers import serving
-from turnout.services import FUNCTIONS, JOBS, Job
+from turnout.deployment import FUNCTIONS, JOBS, Job
 
 NOON = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import grpc
+import psutil
 import pytest
 from google.pubsub_v1 import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
@@ -22,8 +23,9 @@ from emulators.errors import AlreadyRunning, FetchFailed, JavaMissing, LocalClou
 from emulators.processes import ROOT
 from emulators.stack import LocalCloud
 from tests.conftest import run_apart, unavailable
+from tests.deadlines import WAIT_SECONDS_MAX
 from tests.local_cloud.helpers import alive, eventually
-from turnout.services import FUNCTIONS
+from turnout.deployment import FUNCTIONS
 
 MAIN = """
 import os
@@ -171,7 +173,7 @@ async def test_a_reset_empties_the_queue_and_leaves_it_usable(cloud: LocalCloud)
     await cloud.reset()
     async with grpc.aio.insecure_channel(settings.pubsub_emulator_host) as channel:
         subscriber = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
-        subscription = await subscriber.get_subscription(subscription=path, timeout=10)
+        subscription = await subscriber.get_subscription(subscription=path, timeout=WAIT_SECONDS_MAX)
     assert subscription.ack_deadline_seconds == settings.ack_deadline_seconds
     assert settings.bundle_votes_max == 300
 
@@ -180,9 +182,9 @@ async def test_another_terminal_finds_the_running_cloud(cloud: LocalCloud) -> No
     found = state.running_cloud(cloud.state_folder)
     assert found is not None
     assert found.base_url == cloud.base_url
-    assert found.environment == cloud.told
+    assert found.environment == cloud.variables
     assert found.holder_pid == os.getpid()
-    assert all(map(alive, found.pids.values()))
+    assert all(alive(psutil.Process(pid)) for pid in found.pids.values())
     assert (cloud.state_folder / state.STATE_FILE).stat().st_mode & 0o077 == 0
 
 
@@ -214,16 +216,16 @@ async def test_a_cloud_that_crashes_leaves_no_process_and_no_claim(tmp_path: Pat
     up = start_apart(tmp_path)
     folder = tmp_path / "state"
     try:
-        await eventually(lambda: "up" in (tmp_path / "out").read_text(), "the cloud is up", seconds=60)
+        await eventually(lambda: "up" in (tmp_path / "out").read_text(), "the cloud is up")
         found = state.running_cloud(folder)
         assert found is not None
-        pids = await asyncio.to_thread(descendants, up.pid)
-        assert set(found.pids.values()) <= set(pids)
-        assert len(pids) > 2 * len(found.pids)  # each with its leash; the functions' workers too
+        below = psutil.Process(up.pid).children(recursive=True)
+        assert set(found.pids.values()) <= {each.pid for each in below}
+        assert len(below) > 2 * len(found.pids)  # each with its leash; the functions' workers too
     finally:
         up.kill()
-        up.wait(10)
-    await eventually(lambda: not any(map(alive, pids)), "every process is gone")
+        up.wait(WAIT_SECONDS_MAX)
+    await eventually(lambda: not any(map(alive, below)), "every process is gone")
     assert (folder / state.STATE_FILE).exists()
     assert state.running_cloud(folder) is None
 
@@ -241,7 +243,7 @@ async def test_a_part_that_dies_is_named_with_its_log(tmp_path: Path, cloud: Loc
             name for name, seconds in steps if seconds
         }
         os.kill(other.google.processes[0].pid, signal.SIGKILL)
-        said = await asyncio.wait_for(other.failed(), 20)
+        said = await asyncio.wait_for(other.failed(), WAIT_SECONDS_MAX)
     assert "emulator ended by signal 9" in said
     assert not (tmp_path / "state" / state.STATE_FILE).exists()
 
@@ -280,19 +282,3 @@ def start_apart(tmp_path: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=output,
         )
-
-
-def descendants(pid: int) -> list[int]:
-    """The ids of all processes below one."""
-    said = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    children: dict[int, list[int]] = {}
-    for line in said.splitlines():
-        child, parent = map(int, line.split())
-        children.setdefault(parent, []).append(child)
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found.extend(below)
-        waiting.extend(below)
-    return found

@@ -8,20 +8,69 @@ from pathlib import Path
 
 import pytest
 
+from tests.deadlines import COMMAND_SECONDS_MAX
+
 ROOT = Path(__file__).parents[2]
 CLIENTS = ("google", "grpc")
 IDENTITY = ("google.auth", "google.oauth2")
-ENTRY_POINTS = ("functions", "jobs", "emulators", "tests", "benchmarks")
 #: Lines of an entry point: HTTP in, one call, HTTP out.
 ENTRY_POINT_LINES_MAX = 200
+#: Lines of any module: one idea.
+MODULE_LINES_MAX = 400
+
+#: Whom each room may know, beside itself. The rooms of the core know no entry point; families know the queue, and never
+#: each other; what is Google's, or only in memory, is known to nobody but the wiring's callers.
+ARROWS: dict[str, set[str]] = {
+    "turnout.base": set(),
+    "turnout.queue": {"turnout.base"},
+    "turnout.votes": {"turnout.base", "turnout.queue"},
+    "turnout.memory": {"turnout.base", "turnout.queue", "turnout.votes"},
+    "turnout.gcp": {"turnout.base", "turnout.queue"},
+    "turnout.gcp.votes": {"turnout.base", "turnout.queue", "turnout.votes", "turnout.gcp"},
+    "turnout.deployment": set(),
+    "functions": {"functions.votes"},
+    "functions.http": {"turnout.base", "turnout.queue"},
+    "functions.votes": {
+        "functions.http",
+        "turnout.base",
+        "turnout.votes",
+        "turnout.gcp.votes",
+    },
+    "jobs": {"turnout.base", "turnout.gcp.votes"},
+    "emulators": {"turnout.base", "turnout.votes", "turnout.gcp.votes", "turnout.deployment"},
+    "cli": {
+        "emulators",
+        "turnout.base",
+        "turnout.queue",
+        "turnout.votes",
+        "turnout.gcp.votes",
+        "turnout.deployment",
+    },
+}
+OWN = ("turnout", "functions", "jobs", "emulators", "cli", "tests", "benchmarks")
+#: The rules of votes: frozen structs and pure functions, over nothing but each other.
 DOMAIN = {"poll", "vote", "ballot", "bundle", "fold", "ledger", "tally", "errors"}
-MODULES = sorted(
-    path for folder in ("turnout", "functions", "jobs") for path in (ROOT / folder).rglob("*.py")
-)
+DOMAIN_KNOWS = {
+    "turnout.base.errors",
+    "turnout.base.clock",
+    "turnout.base.strict_json",
+    "turnout.queue.message",
+    "turnout.queue.errors",
+}
+#: A module of one of Google's services knows how to reach it, and no other service.
+SERVICES = ("pubsub", "firestore", "datastore")
 
 
 def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {
+    name_of(path): path
+    for folder in ("turnout", "functions", "jobs", "emulators", "cli")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+IN_THE_CLOUD = [name for name in MODULES if name.split(".")[0] in ("turnout", "functions", "jobs")]
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -29,61 +78,100 @@ def imports(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (
+                full if (full := f"{node.module}.{alias.name}") in MODULES else node.module
+                for alias in node.names
+            )
+
+
+def room_of(module: str) -> str:
+    """The room that a module lies in: the longest that its name begins with."""
+    rooms = [room for room in ARROWS if module == room or module.startswith(f"{room}.")]
+    return max(rooms, key=len, default=module.split(".", maxsplit=1)[0])
+
+
+def arrows_of(module: str) -> set[str]:
+    """The rooms that a module knows, but its own; a room's own name counts for its modules."""
+    known = {room_of(found) for found in imports(MODULES[module]) if found.split(".")[0] in OWN}
+    return known - {room_of(module)}
 
 
 def test_there_is_something_to_judge() -> None:
-    assert len(MODULES) > 30
+    assert len(MODULES) > 80
+    assert {room_of(module) for module in MODULES} <= set(ARROWS) | {"turnout"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_googles_clients_are_known_in_one_place(path: Path) -> None:
-    allowed = path.parent.name == "gcp"
-    # The command line asks for an identity token where the deployed functions are private.
-    known = {
-        found for found in imports(path) if found.split(".")[0] in CLIENTS and not found.startswith(IDENTITY)
-    }
-    assert allowed or not known, f"{name_of(path)} knows {known}"
+@pytest.mark.parametrize("module", MODULES)
+def test_a_room_knows_only_whom_it_may(module: str) -> None:
+    allowed = ARROWS.get(room_of(module), set())
+    assert arrows_of(module) <= allowed, f"{module} knows {arrows_of(module) - allowed}"
 
 
-@pytest.mark.parametrize(
-    "path",
-    # The command line brings up the local cloud.
-    [path for path in MODULES if path.is_relative_to(ROOT / "turnout") and path.parent.name != "cli"],
-    ids=name_of,
-)
-def test_the_core_knows_no_entry_point(path: Path) -> None:
-    assert not [found for found in imports(path) if found.split(".")[0] in ENTRY_POINTS]
+def test_every_arrow_that_is_allowed_is_there() -> None:
+    drawn = {(room_of(module), known) for module in MODULES for known in arrows_of(module)}
+    assert {(room, known) for room, rooms in ARROWS.items() for known in rooms} == drawn
+
+
+def test_arrows_make_no_circle() -> None:
+    seen: list[str] = []
+    while rest := [room for room in ARROWS if room not in seen]:
+        free = [room for room in rest if ARROWS[room] <= set(seen)]
+        assert free, f"a circle among {rest}"
+        seen += free
+
+
+@pytest.mark.parametrize("module", [name for name in IN_THE_CLOUD if room_of(name) != "turnout.gcp"])
+def test_a_verb_knows_no_client_of_google(module: str) -> None:
+    known = {found for found in imports(MODULES[module]) if found.split(".")[0] in CLIENTS}
+    assert module.startswith("turnout.gcp.") or not known, f"{module} knows {known}"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("cli.")])
+def test_the_command_line_knows_googles_identity_alone(module: str) -> None:
+    # It asks for an identity token where the deployed functions are private.
+    found = {each for each in imports(MODULES[module]) if each.split(".")[0] in CLIENTS}
+    assert all(each.startswith(IDENTITY) for each in found), f"{module} knows {found}"
+
+
+def test_a_verb_that_knew_google_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule itself is tried: a verb with such an import fails it."""
+    verb = tmp_path / "intake.py"
+    verb.write_text(
+        "from turnout.gcp.pubsub import PubsubTopic\n"
+        + MODULES["turnout.votes.intake"].read_text(encoding="utf-8"),
+        encoding="utf-8",
+    )
+    monkeypatch.setitem(MODULES, "turnout.votes.intake", verb)
+    with pytest.raises(AssertionError, match=r"turnout\.votes\.intake knows \{'turnout\.gcp'\}"):
+        test_a_room_knows_only_whom_it_may("turnout.votes.intake")
 
 
 @pytest.mark.parametrize("module", sorted(DOMAIN))
 def test_the_domain_knows_nothing_but_itself(module: str) -> None:
-    known = {found for found in imports(ROOT / "turnout" / f"{module}.py") if found.startswith("turnout.")}
-    assert {found.split(".")[1] for found in known} <= DOMAIN
+    known = {found for found in imports(MODULES[f"turnout.votes.{module}"]) if found.startswith("turnout.")}
+    assert known <= DOMAIN_KNOWS | {f"turnout.votes.{each}" for each in DOMAIN}
 
 
-@pytest.mark.parametrize("adapter", ["pubsub", "firestore", "datastore"])
-def test_adapters_do_not_know_each_other(adapter: str) -> None:
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_do_not_know_each_other(service: str) -> None:
     known = {
-        found.split(".")[2]
-        for found in imports(ROOT / "turnout" / "gcp" / f"{adapter}.py")
-        if found.startswith("turnout.gcp.")
+        found for found in imports(MODULES[f"turnout.gcp.{service}"]) if found.startswith("turnout.gcp.")
     }
-    assert known <= {"channels"}
+    assert known == {"turnout.gcp.channels"}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in MODULES if path.relative_to(ROOT).parts[0] in ("functions", "jobs")],
-    ids=name_of,
-)
-def test_entry_points_are_thin(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= ENTRY_POINT_LINES_MAX
+@pytest.mark.parametrize("module", [name for name in MODULES if name.split(".")[0] in ("functions", "jobs")])
+def test_entry_points_are_thin(module: str) -> None:
+    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= ENTRY_POINT_LINES_MAX
+
+
+@pytest.mark.parametrize("module", IN_THE_CLOUD)
+def test_a_module_is_short(module: str) -> None:
+    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= MODULE_LINES_MAX
 
 
 def test_importing_opens_nothing_starts_nothing_and_reads_no_environment() -> None:
-    names = [name_of(path) for path in MODULES if path.name != "__main__.py"]
+    names = [name for name in MODULES if not name.endswith("__main__") and name.split(".")[0] != "emulators"]
     program = f"""
 import importlib, os, socket, sys, threading
 def refuse(*_, **__):
@@ -92,7 +180,6 @@ socket.socket.connect = refuse
 socket.socket.bind = refuse
 for name in {names!r}:
     importlib.import_module(name)
-from turnout.settings import Settings
 assert threading.active_count() == 1, threading.enumerate()
 """
     done = subprocess.run(
@@ -101,7 +188,20 @@ assert threading.active_count() == 1, threading.enumerate()
         env={"PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=COMMAND_SECONDS_MAX,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_drain_loads_no_client_that_it_does_not_use() -> None:
+    program = "import jobs.drain, sys; print([name for name in sys.modules if 'datastore_v1' in name])"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS_MAX,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"

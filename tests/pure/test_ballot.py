@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnout.ballot import (
+from turnout.base.errors import BatchRefused, BodyInvalid, BodyTooLarge, TurnoutError, ValueRefused
+from turnout.votes.ballot import (
     Ballot,
     check_idempotency_key,
     parse_batch,
@@ -15,7 +16,6 @@ from turnout.ballot import (
     parse_json,
     parse_lines,
 )
-from turnout.errors import BatchRefused, BodyInvalid, BodyTooLarge, TurnoutError, ValueRefused
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50)
 ballots = st.builds(Ballot, texts, texts, st.one_of(st.none(), texts))

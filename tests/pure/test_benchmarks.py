@@ -13,9 +13,9 @@ from benchmarks.freshness import Sight
 from benchmarks.operations import Operations
 from benchmarks.rivals import bench as rivals
 from benchmarks.rivals import serve
-from tests.pure.making import make_poll, make_settings
-from turnout.bundle import decode, encode
-from turnout.poll import OnePer
+from tests.factories import make_poll, make_settings
+from turnout.votes.bundle import decode, encode
+from turnout.votes.poll import OnePer
 
 REPORT = """Running 3s test @ http://127.0.0.1:22729/vote
   1 threads and 512 connections

@@ -3,7 +3,8 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from turnout.breaker import Breaker, BreakerState
+from tests.factories import FixedClock
+from turnout.base.breaker import Breaker, BreakerState
 
 FAILURES_MAX = 3
 OPEN_SECONDS = 5.0
@@ -15,17 +16,17 @@ class BreakerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = 0.0
+        self.clock = FixedClock()
         self.failures = 0
         self.opened_at: float | None = None
         self.trials = 0
         self.breaker = Breaker(
-            failures_max=FAILURES_MAX, open_seconds=OPEN_SECONDS, trials_max=1, monotonic=lambda: self.now
+            failures_max=FAILURES_MAX, open_seconds=OPEN_SECONDS, trials_max=1, clock=self.clock
         )
 
     @rule(seconds=st.floats(0, 7))
     def time_passes(self, seconds: float) -> None:
-        self.now += seconds
+        self.clock.seconds += seconds
 
     @precondition(lambda self: self.breaker.refuses_for_seconds() == 0)
     @rule()
@@ -43,13 +44,13 @@ class BreakerMachine(RuleBasedStateMachine):
         self.breaker.failed()
         self.failures += 1
         if self.failures >= FAILURES_MAX:
-            self.opened_at, self.trials = self.now, 0
+            self.opened_at, self.trials = self.clock.seconds, 0
 
     @invariant()
     def it_refuses_only_while_it_should(self) -> None:
         if self.opened_at is None:
             expected = BreakerState.CLOSED
-        elif self.now < self.opened_at + OPEN_SECONDS:
+        elif self.clock.seconds < self.opened_at + OPEN_SECONDS:
             expected = BreakerState.OPEN
         else:
             expected = BreakerState.HALF_OPEN

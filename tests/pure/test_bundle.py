@@ -1,14 +1,19 @@
 """Bundles: what was packed comes out again, and no bytes do harm."""
 
+import itertools
+from collections import Counter
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pure.making import bundles, hex_id, key_of
-from turnout.bundle import BUNDLE_VOTES_MAX, FORMAT, Bundle, decode, encode, pack, split_by_poll
-from turnout.errors import BundleUnreadable
-from turnout.vote import Vote
+from tests.factories import NOON, FixedClock, bundles, hex_id, key_of
+from turnout.queue.message import expect_one_request
+from turnout.votes.bundle import BUNDLE_VOTES_MAX, FORMAT, Bundle, decode, encode, pack
+from turnout.votes.bundling import Bundling
+from turnout.votes.errors import BundleUnreadable
+from turnout.votes.vote import Vote
 
 votes = st.builds(
     Vote,
@@ -32,11 +37,54 @@ def test_packing_keeps_every_vote(given_votes: list[Vote]) -> None:
         assert bundle.counts.get(choice, 0) == sum(v.choice == choice and not v.key for v in given_votes)
 
 
-@given(st.lists(st.builds(Vote, st.sampled_from(["a", "b", "c"]), st.integers(0, 5)), max_size=30))
-def test_votes_are_parted_by_poll_in_their_order(given_votes: list[Vote]) -> None:
-    parted = split_by_poll(given_votes)
-    assert {poll: [vote for vote in given_votes if vote.poll == poll] for poll in parted} == parted
-    assert sum(map(len, parted.values())) == len(given_votes)
+polls_votes = st.lists(
+    st.builds(
+        Vote,
+        st.sampled_from(["a", "b", "c"]),
+        st.integers(0, 5),
+        st.sampled_from([b"", b"0" * 16, b"1" * 16]),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(polls_votes, st.integers(1, 7))
+def test_votes_that_travel_together_are_bundled_by_poll_in_their_order(
+    given_votes: list[Vote], votes_max: int
+) -> None:
+    bundling = make_bundling(votes_max)
+    bundling.add(given_votes[:10])
+    bundling.add(given_votes[10:])
+    bundled = [decode(message.data) for message in bundling.pack()]
+    assert all(1 <= bundle.votes <= votes_max for bundle in bundled)
+    assert len({bundle.id for bundle in bundled}) == len(bundled)
+    assert {bundle.accepted_at_ms for bundle in bundled} == {int(NOON.timestamp() * 1000)}
+    for poll in "abc":
+        of_poll = [vote for vote in given_votes if vote.poll == poll]
+        keyed = [each for bundle in bundled if bundle.poll == poll for each in bundle.keyed]
+        assert keyed == [(vote.key, vote.choice) for vote in of_poll if vote.key]
+        counts = sum((Counter(bundle.counts) for bundle in bundled if bundle.poll == poll), Counter[int]())
+        assert counts == Counter(vote.choice for vote in of_poll if not vote.key)
+
+
+@given(st.lists(st.integers(1, 1_000), min_size=1, max_size=12), st.integers(1, 400), st.integers(1, 1_000))
+def test_what_fits_is_never_too_many_messages_for_one_request(
+    sizes: list[int], polls: int, votes_max: int
+) -> None:
+    bundling = make_bundling(votes_max)
+    number = 0
+    for size in sizes:
+        added = [Vote(f"poll-{(number + index) % polls}", 0) for index in range(size)]
+        if number == 0 or bundling.fits(added):
+            bundling.add(added)
+            number += size
+    expect_one_request(bundling.pack())
+
+
+def make_bundling(votes_max: int) -> Bundling:
+    ids = itertools.count()
+    return Bundling(votes_max=votes_max, clock=FixedClock(), new_id=lambda: hex_id(next(ids)))
 
 
 @given(st.binary(max_size=300))

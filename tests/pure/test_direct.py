@@ -9,15 +9,15 @@ import pytest
 from functions_framework.aio import create_asgi_app
 from starlette.applications import Starlette
 
-from functions.direct import Direct
+from functions.http.direct import Direct
 
 SOURCE = """
 import functions_framework.aio
-from functions.direct import directly
-from functions.cross_origin import cross_origin
-from functions.replies import Accepted, answering
-from functions.requests import expect_method
-from turnout.errors import PollUnknown
+from functions.http.direct import directly
+from functions.http.cors import cross_origin
+from functions.http.replies import Accepted, answering
+from functions.http.request import expect_method
+from turnout.base.errors import PollUnknown
 
 @functions_framework.aio.http
 @directly

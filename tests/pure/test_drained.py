@@ -4,13 +4,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.pure.making import NOON, make_poll, make_settings
-from turnout.drained import settled_at, why_not_drained
-from turnout.ports import DrainRecord
+from tests.factories import NOON, make_settings
+from turnout.queue.drained import settled_at, why_not_drained
+from turnout.queue.ports import ConsumerRecord
 
 SETTINGS = make_settings(ack_deadline_seconds=60, heartbeat_seconds=5.0)
-POLL = make_poll(opens_at=NOON - timedelta(hours=1), closes_at=NOON, created_at=NOON - timedelta(hours=1))
-SETTLED = settled_at(POLL, SETTINGS)
+SETTLED = settled_at(NOON, SETTINGS)
 
 
 def at(seconds: float) -> datetime:
@@ -26,8 +25,8 @@ def drain(
     leased: float | None = None,
     empty: float | None = None,
     ended: float | None = None,
-) -> DrainRecord:
-    return DrainRecord(
+) -> ConsumerRecord:
+    return ConsumerRecord(
         id=name,
         started_at=at(started),
         seen_at=at(seen),
@@ -57,8 +56,10 @@ LONG_EMPTY = drain("a", 0, 100, empty=99, ended=100)
         ([LONG_EMPTY, drain("b", 150, 160, leased=160)], False),  # a later lease shows that votes came back
     ],
 )
-def test_a_queue_is_drained_when_nobody_can_hold_a_lease(records: list[DrainRecord], drained: bool) -> None:  # noqa: FBT001
-    assert (why_not_drained(POLL, records, SETTINGS) == "") is drained
+def test_a_queue_is_drained_when_nobody_can_hold_a_lease(
+    records: list[ConsumerRecord], *, drained: bool
+) -> None:
+    assert (why_not_drained(NOON, records, SETTINGS) == "") is drained
 
 
 def test_a_back_off_before_redelivery_hides_messages_for_as_much_longer() -> None:
@@ -66,6 +67,6 @@ def test_a_back_off_before_redelivery_hides_messages_for_as_much_longer() -> Non
         ack_deadline_seconds=60, heartbeat_seconds=5.0, retry_backoff_max_seconds=60.0
     )
     seen_empty = drain("a", 0, 119, empty=119, ended=119)
-    assert why_not_drained(POLL, [seen_empty], SETTINGS) == ""
-    assert why_not_drained(POLL, [seen_empty], backing_off) != ""
-    assert why_not_drained(POLL, [drain("a", 0, 121, empty=121, ended=121)], backing_off) == ""
+    assert why_not_drained(NOON, [seen_empty], SETTINGS) == ""
+    assert why_not_drained(NOON, [seen_empty], backing_off) != ""
+    assert why_not_drained(NOON, [drain("a", 0, 121, empty=121, ended=121)], backing_off) == ""

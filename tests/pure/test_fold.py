@@ -6,9 +6,9 @@ from contextlib import aclosing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pure.making import ACCOUNTS, bundles, cut_into_batches, distinct_bundles, hex_id, key_of
-from turnout.bundle import Bundle
-from turnout.fold import Leased, Posting, batches, fold
+from tests.factories import ACCOUNTS, bundles, cut_into_batches, distinct_bundles, hex_id, key_of, lease_of
+from turnout.votes.bundle import Bundle
+from turnout.votes.fold import Leased, Posting, batches, fold
 
 
 def totals(postings: list[Posting]) -> dict[str, tuple[int, int, int]]:
@@ -87,11 +87,11 @@ async def test_a_batch_is_cut_before_more_is_read_than_the_next_bundle() -> None
 
     async def leased() -> AsyncIterator[Leased]:
         for index in range(10):
-            read.append(Leased(str(index), Bundle(hex_id(index), "finals", 0, {0: 1})))
+            read.append(lease_of(Bundle(hex_id(index), "finals", 0, {0: 1}), str(index)))
             yield read[-1]
 
     async with aclosing(batches(leased(), 3)) as cut:
-        assert [each.receipt for each in await anext(cut)] == ["0", "1", "2"]
+        assert [each.message.ack_id for each in await anext(cut)] == ["0", "1", "2"]
         assert len(read) == 4
 
 
@@ -99,7 +99,7 @@ async def test_a_batch_is_cut_before_more_is_read_than_the_next_bundle() -> None
 async def test_batches_lose_nothing_split_no_bundle_and_keep_their_bound(
     given_bundles: list[Bundle], entries_max: int
 ) -> None:
-    leased = [Leased(str(index), bundle) for index, bundle in enumerate(given_bundles)]
+    leased = [lease_of(bundle, str(index)) for index, bundle in enumerate(given_bundles)]
     cut = await cut_into_batches(leased, entries_max)
     assert [each for batch in cut for each in batch] == leased
     for batch in cut:

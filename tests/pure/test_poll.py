@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pure.making import DAY, NOON, make_poll
-from turnout.errors import ChangeRefused, ChoiceUnknown, PollClosed, PollNotOpen, ValueRefused
-from turnout.poll import OnePer, Poll, PollChange, PollPlan, State, change_poll, check_poll_id, plan_poll
+from tests.factories import DAY, NOON, make_poll
+from turnout.base.errors import ValueRefused
+from turnout.votes.errors import ChangeRefused, ChoiceUnknown, PollClosed, PollNotOpen
+from turnout.votes.poll import NewPoll, OnePer, Poll, PollChange, State, change_poll, check_poll_id, poll_of
 
 LIFETIME = 92 * DAY
 TICK = timedelta(microseconds=1)
@@ -18,8 +19,8 @@ moments = st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=s
 
 
 def plan(**changes: Any) -> Poll:
-    wanted = PollPlan(**{"id": "finals", "choices": ["Ada", "Bob"], **changes})
-    return plan_poll(wanted, now=NOON, shards_default=32, lifetime=LIFETIME)
+    wanted = NewPoll(**{"id": "finals", "choices": ["Ada", "Bob"], **changes})
+    return poll_of(wanted, now=NOON, shards_default=32, lifetime=LIFETIME)
 
 
 def change(poll: Poll, now: datetime = NOON, **changes: Any) -> Poll:

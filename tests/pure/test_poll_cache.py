@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.pure.making import make_poll
-from turnout.errors import PollUnknown, ServiceUnavailable
-from turnout.poll import Poll
-from turnout.poll_cache import PollCache
+from tests.factories import FixedClock, make_poll, make_settings
+from turnout.base.errors import ServiceUnavailable
+from turnout.votes.errors import PollUnknown
+from turnout.votes.poll import Poll
+from turnout.votes.poll_cache import PollCache
 
 
 class CountingPolls:
@@ -36,14 +37,9 @@ class CountingPolls:
         raise NotImplementedError
 
 
-class Watch:
-    """A clock that the test sets."""
-
-    now = 0.0
-
-
-def make_cache(polls: CountingPolls, watch: Watch, polls_max: int = 10) -> PollCache:
-    return PollCache(polls, seconds=4.0, polls_max=polls_max, monotonic=lambda: watch.now)
+def make_cache(polls: CountingPolls, clock: FixedClock, polls_max: int = 10) -> PollCache:
+    settings = make_settings(poll_cache_seconds=4.0, poll_cache_polls_max=polls_max)
+    return PollCache(polls, settings, clock=clock)
 
 
 async def turn() -> None:
@@ -52,19 +48,19 @@ async def turn() -> None:
 
 
 async def test_many_callers_share_one_read() -> None:
-    polls, watch = CountingPolls(), Watch()
-    cache = make_cache(polls, watch)
+    polls, clock = CountingPolls(), FixedClock()
+    cache = make_cache(polls, clock)
     await asyncio.gather(*(cache.get("finals") for _ in range(50)))
     await cache.get("finals")
     assert polls.reads == ["finals"]
 
 
 async def test_a_poll_in_use_is_read_again_at_half_its_age_without_a_wait() -> None:
-    polls, watch = CountingPolls(), Watch()
-    cache = make_cache(polls, watch)
+    polls, clock = CountingPolls(), FixedClock()
+    cache = make_cache(polls, clock)
     old = await cache.get("finals")
     polls.known["finals"] = make_poll(title="New")
-    watch.now = 2.5
+    clock.seconds = 2.5
     assert await cache.get("finals") is old
     await turn()
     assert (await cache.get("finals")).title == "New"
@@ -72,14 +68,14 @@ async def test_a_poll_in_use_is_read_again_at_half_its_age_without_a_wait() -> N
 
 
 async def test_nothing_older_than_its_time_is_used_even_if_the_store_is_away() -> None:
-    polls, watch = CountingPolls(), Watch()
-    cache = make_cache(polls, watch)
+    polls, clock = CountingPolls(), FixedClock()
+    cache = make_cache(polls, clock)
     await cache.get("finals")
     polls.failing = True
-    watch.now = 3.9
+    clock.seconds = 3.9
     await cache.get("finals")
     await turn()
-    watch.now = 4.0
+    clock.seconds = 4.0
     assert not cache.is_fresh("finals")
     with pytest.raises(ServiceUnavailable):
         await cache.get("finals")
@@ -88,28 +84,28 @@ async def test_nothing_older_than_its_time_is_used_even_if_the_store_is_away() -
 
 
 async def test_an_unknown_poll_is_asked_for_again_within_a_second() -> None:
-    polls, watch = CountingPolls(), Watch()
-    cache = make_cache(polls, watch)
+    polls, clock = CountingPolls(), FixedClock()
+    cache = make_cache(polls, clock)
     for _ in range(3):
         with pytest.raises(PollUnknown):
             await cache.get("later")
     assert polls.reads == ["later"]
     polls.known["later"] = make_poll(id="later")
-    watch.now = 1.0
+    clock.seconds = 1.0
     assert (await cache.get("later")).id == "later"
 
 
 async def test_what_is_no_id_is_never_asked_for() -> None:
-    polls, watch = CountingPolls(), Watch()
+    polls, clock = CountingPolls(), FixedClock()
     for odd in ("", "UPPER", "../x", "x" * 10_000, "\x00"):
         with pytest.raises(PollUnknown):
-            await make_cache(polls, watch).get(odd)
+            await make_cache(polls, clock).get(odd)
     assert polls.reads == []
 
 
 async def test_the_cache_is_bounded() -> None:
-    polls, watch = CountingPolls(), Watch()
-    cache = make_cache(polls, watch, polls_max=2)
+    polls, clock = CountingPolls(), FixedClock()
+    cache = make_cache(polls, clock, polls_max=2)
     for poll in ("a", "b", "c"):
         polls.known[poll] = make_poll(id=poll)
         await cache.get(poll)
@@ -119,8 +115,8 @@ async def test_the_cache_is_bounded() -> None:
 
 
 async def test_a_caller_that_goes_away_takes_no_read_along() -> None:
-    polls, watch = CountingPolls(), Watch()
-    cache = make_cache(polls, watch)
+    polls, clock = CountingPolls(), FixedClock()
+    cache = make_cache(polls, clock)
     leaver, stayer = (asyncio.create_task(cache.get("finals")) for _ in range(2))
     await asyncio.sleep(0)
     leaver.cancel()

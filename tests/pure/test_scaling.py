@@ -6,7 +6,6 @@ import math
 import random
 import statistics
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +35,13 @@ from benchmarks.scaling.plots import draw_all
 from benchmarks.scaling.record import Record, Seconds
 from benchmarks.scaling.simulation import Outcome, simulate
 from benchmarks.scaling.sizing import AGE_SECONDS_MAX, billed, limits, sized
-from tests.pure.making import NOON, cut_into_batches, hex_id, make_settings
-from tests.simulation.virtual import VirtualLoop
-from turnout.breaker import Breaker
-from turnout.bundle import Bundle
-from turnout.bundler import Bundler
-from turnout.fold import Leased
-from turnout.vote import Vote
+from tests.factories import cut_into_batches, hex_id, lease_of, make_settings
+from tests.simulation.virtual import LoopClock, VirtualLoop
+from turnout.queue.message import Outgoing
+from turnout.votes.bundle import Bundle, decode
+from turnout.votes.fold import Leased
+from turnout.votes.intake import vote_batcher
+from turnout.votes.vote import Vote
 
 DOCS = Path(__file__).parents[2] / "docs"
 #: A small system whose instances and lanes are there from the start.
@@ -185,7 +184,7 @@ async def test_leases_are_cut_into_commits_as_the_real_lane_cuts_them(
 
 def leased(votes: int, keys: int) -> Leased:
     keyed = ((b"0" * 16, 0),) * (votes * keys)
-    return Leased("", Bundle(hex_id(0), "finals", 0, {} if keys else {0: votes}, keyed))
+    return lease_of(Bundle(hex_id(0), "finals", 0, {} if keys else {0: votes}, keyed))
 
 
 # The bundler: the model beside the real one, both in virtual time.
@@ -233,25 +232,23 @@ async def real_bundles(votes_per_second: int, publish_seconds: float, loop: Virt
     chance = random.Random(2)
     sizes: list[int] = []
 
-    class Publisher:
-        async def publish(self, bundles: Sequence[Bundle], *, timeout_seconds: float) -> None:
+    class Topic:
+        async def publish(self, messages: Sequence[Outgoing], *, timeout_seconds: float) -> None:
             await asyncio.sleep(publish_seconds * chance.lognormvariate(0.0, Parameters().latency_sigma))
-            sizes.extend(bundle.votes for bundle in bundles)
+            sizes.extend(decode(message.data).votes for message in messages)
 
-    breaker = Breaker(failures_max=5, open_seconds=5, trials_max=1, monotonic=loop.time)
     ids = itertools.count()
-    bundler = Bundler(
-        Publisher(),
-        breaker,
+    batcher = vote_batcher(
+        Topic(),
         make_settings(),
-        clock=lambda: NOON + timedelta(seconds=loop.time()),
-        new_id=lambda: hex_id(next(ids)),
+        clock=LoopClock(loop),
         chance=chance.random,
+        new_id=lambda: hex_id(next(ids)),
     )
     for _ in range(votes_per_second * 20):
-        bundler.add([Vote("finals", 0)])
+        batcher.add([Vote("finals", 0)])
         await asyncio.sleep(1 / votes_per_second)
-    await bundler.settle()
+    await batcher.settle()
     return sizes
 
 

@@ -1,40 +1,45 @@
 """Settings: typed, bounded, and clear about every fault at once."""
 
-import os
-
 import pytest
 
-from tests.pure.making import make_settings
-from turnout.errors import SettingsInvalid
-from turnout.services import COMMON_SETTINGS, FUNCTIONS, JOBS, function_for_path
-from turnout.settings import Settings
+from tests.factories import make_settings
+from turnout.base.environment import read, variables
+from turnout.base.errors import SettingsInvalid
+from turnout.deployment import COMMON_SETTINGS, FUNCTIONS, JOBS, function_for_path
+from turnout.gcp.votes.settings import Settings
 
 
-@pytest.fixture(autouse=True)
-def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(("TURNOUT_", "GOOGLE_CLOUD", "CLOUD_RUN", "K_")) or name.endswith("EMULATOR_HOST"):
-            monkeypatch.delenv(name)
-
-
-def test_the_project_is_all_that_must_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_project_is_all_that_must_be_set() -> None:
     with pytest.raises(SettingsInvalid, match="GOOGLE_CLOUD_PROJECT"):
-        Settings.from_environment()
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "mine")
-    assert Settings.from_environment().project == "mine"
+        read(Settings, {})
+    assert read(Settings, {"GOOGLE_CLOUD_PROJECT": "mine"}).project == "mine"
 
 
-def test_every_fault_is_named_at_once_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
+def test_every_fault_is_named_at_once_with_its_variable() -> None:
+    environment = {
         "TURNOUT_LANES": "many",
         "TURNOUT_IDLE_SECONDS": "-1",
         "CLOUD_RUN_TASK_INDEX": "x",
-    }.items():
-        monkeypatch.setenv(name, value)
+    }
     with pytest.raises(SettingsInvalid) as invalid:
-        Settings.from_environment()
-    for name in ("TURNOUT_LANES", "TURNOUT_IDLE_SECONDS", "CLOUD_RUN_TASK_INDEX", "GOOGLE_CLOUD_PROJECT"):
+        read(Settings, environment)
+    for name in (*environment, "GOOGLE_CLOUD_PROJECT"):
         assert name in str(invalid.value)
+
+
+def test_a_variable_that_is_given_is_read_and_a_change_goes_before_it() -> None:
+    environment = {"GOOGLE_CLOUD_PROJECT": "mine", "TURNOUT_LANES": "3", "lanes": "5", "TURNOUT_lanes": "6"}
+    assert read(Settings, environment).lanes == 3
+    assert read(Settings, environment, lanes=4).lanes == 4
+
+
+def test_what_the_shell_exports_changes_no_settings_that_were_not_read_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TURNOUT_LANES", "3")
+    monkeypatch.setenv("TURNOUT_SHUTDOWN_SECONDS", "1")
+    for made in (make_settings(), read(Settings, {"GOOGLE_CLOUD_PROJECT": "mine"})):
+        assert (made.lanes, made.shutdown_seconds) == (8, 8.0)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +54,7 @@ def test_every_fault_is_named_at_once_with_its_variable(monkeypatch: pytest.Monk
         {"task_index": 3},
         {"ack_deadline_seconds": 9},
         {"bundle_votes_max": 1_001},
+        {"request_votes_max": 1_001},
     ],
 )
 def test_bounds_that_do_not_fit_together_are_refused(changes: dict[str, object]) -> None:
@@ -61,7 +67,7 @@ def test_the_pepper_is_never_shown() -> None:
 
 
 def test_the_table_of_services_names_settings_that_exist() -> None:
-    known = {field.alias or f"TURNOUT_{name.upper()}" for name, field in Settings.model_fields.items()}
+    known = set(variables(Settings).values())
     for service in (*FUNCTIONS, *JOBS):
         assert set(service.settings) <= known
     assert set(COMMON_SETTINGS) <= known

@@ -5,8 +5,8 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from tests.pure.making import NOON
-from turnout.tally import Books, Sums, Tally
+from tests.factories import NOON
+from turnout.votes.tally import Books, Sums, Tally
 
 TALLY = Tally(poll="finals", counts=(2, 1), votes=3, duplicates=1, as_of=NOON)
 BOOKS = Books(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnout.vote import KEY_BYTES, Hasher
+from turnout.votes.vote import KEY_BYTES, Hasher
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 polls = st.sampled_from(["finals", "semis", "f"])

@@ -1,4 +1,4 @@
-"""Many seeds: `python -m tests.simulation --seeds 100000`; one again, with its events: `--seed 42`."""
+"""Many seeds: `python -m tests.simulation votes --seeds 100000`; one again, with its events: `--seed 42`."""
 
 import argparse
 import os
@@ -8,16 +8,16 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tests.simulation.run import run
+from tests.simulation.families import RUNS
 from tests.simulation.seeds import faults
 
 #: Failures that are told before the rest is given up.
 FAILURES_MAX = 5
 
 
-def replay(seed: int, console: Console) -> int:
+def replay(family: str, seed: int, console: Console) -> int:
     try:
-        outcome = run(seed)
+        outcome = RUNS[family](seed)
     except AssertionError as fault:
         console.print(str(fault), markup=False, highlight=False)
         return 1
@@ -29,13 +29,13 @@ def replay(seed: int, console: Console) -> int:
     return 0
 
 
-def sweep(seeds: range, processes: int, console: Console) -> int:
+def sweep(family: str, seeds: range, processes: int, console: Console) -> int:
     began = time.monotonic()
     failures = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("Seeds", total=len(seeds))
-        for fault in faults(seeds, processes):
+        for fault in faults(family, seeds, processes):
             progress.advance(bar)
             if fault:
                 failures += 1
@@ -50,6 +50,7 @@ def sweep(seeds: range, processes: int, console: Console) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("family", nargs="?", choices=sorted(RUNS), default="votes", help="what is simulated")
     parser.add_argument("--seeds", type=int, default=1_000, help="how many seeds to run")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="processes to run them in")
@@ -57,8 +58,8 @@ def main() -> int:
     given = parser.parse_args()
     console = Console(soft_wrap=True)
     if given.seed is not None:
-        return replay(given.seed, console)
-    return sweep(range(given.first, given.first + given.seeds), given.processes, console)
+        return replay(given.family, given.seed, console)
+    return sweep(given.family, range(given.first, given.first + given.seeds), given.processes, console)
 
 
 if __name__ == "__main__":

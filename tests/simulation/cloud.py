@@ -1,66 +1,50 @@
-"""The cloud of a run: the ports in memory, and the invariants that are checked whenever something takes effect there."""
+"""The cloud of a run: a queue in memory, and what must hold whenever something takes effect there."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 
-from tests.simulation.virtual import BEGINNING, at_once
-from turnout.bundle import Bundle, decode
-from turnout.errors import BundleUnreadable
-from turnout.fold import Posting
-from turnout.ledger import bundle_prefix
-from turnout.memory import (
-    MemoryCounters,
-    MemoryDeadLetters,
-    MemoryDrainLog,
-    MemoryPolls,
-    MemoryPublisher,
-    MemoryQueue,
-    MemoryTallies,
-    Topic,
-)
-from turnout.poll import Poll
-from turnout.ports import Message
-from turnout.settings import Settings
-from turnout.tally import Tally
+from tests.simulation.virtual import LoopClock, at_once
+from turnout.memory.queue import Mailbox, MemoryConsumerLog, MemorySubscription, MemoryTopic
+from turnout.queue.dead_letters import MESSAGE_ID_ATTRIBUTE, REASON_ATTRIBUTE
+from turnout.queue.message import Message, Outgoing
+from turnout.queue.settings import QueueSettings
 
 #: Events that a failure prints.
 EVENTS_SHOWN = 60
 EVENTS_MAX = 20_000
 
 
-class Cloud:
+class Cloud(ABC):
     """What is true: the services' state, the trace of events, and the first invariant that was violated."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: QueueSettings) -> None:
         loop = asyncio.get_running_loop()
-        monotonic = loop.time
-        self.topic = Topic(monotonic=monotonic, clock=self.clock)
-        self.dead_topic = Topic(monotonic=monotonic, clock=self.clock)
-        self.publisher = MemoryPublisher(self.topic)
-        self.queue = MemoryQueue(
-            self.topic, ack_deadline_seconds=settings.ack_deadline_seconds, monotonic=monotonic
+        self.clock = LoopClock(loop)
+        self.mailbox = Mailbox(clock=self.clock)
+        self.dead_mailbox = Mailbox(clock=self.clock)
+        self.subscription = MemorySubscription(
+            self.mailbox, ack_deadline_seconds=settings.ack_deadline_seconds, clock=self.clock
         )
-        self.dead_letters = MemoryDeadLetters(self.dead_topic)
-        self.polls = MemoryPolls()
-        self.counters = MemoryCounters(clock=self.clock)
-        self.drain_log = MemoryDrainLog()
-        self.tallies = MemoryTallies()
-        #: Every bundle that ever reached the topic.
-        self.arrived: dict[str, Bundle] = {}
-        #: The (poll, choice) of every vote that ever reached the topic; the voters give each vote a choice of its own.
-        self.arrived_votes: set[tuple[str, int]] = set()
-        #: Ids of messages that are no bundles, and of messages that were buried.
+        self.consumer_log = MemoryConsumerLog()
+        #: Ids of messages that nobody can handle, and of messages that were buried.
         self.poison: set[str] = set()
         self.buried: set[str] = set()
-        #: When a poll was last changed.
-        self.changed_at: dict[str, float] = {}
         self.events: list[tuple[float, str, str]] = []
         self.violation: asyncio.Future[str] = loop.create_future()
         self._loop = loop
 
-    def clock(self) -> datetime:
-        return BEGINNING + timedelta(seconds=self._loop.time())
+    @abstractmethod
+    def name_of(self, message: Outgoing) -> str:
+        """How the events call a message."""
+
+    @abstractmethod
+    def arrived(self, message: Outgoing) -> None:
+        """A message is in the queue: what is promised from here on is true."""
+
+    @abstractmethod
+    def is_handled(self, message: Message) -> bool:
+        """Whether the effect of a message is durable."""
 
     def note(self, who: str, what: str) -> None:
         self.events.append((self._loop.time(), who, what))
@@ -74,81 +58,34 @@ class Cloud:
 
     # What takes effect, and what must hold then.
 
-    def publish(self, bundles: Sequence[Bundle]) -> None:
-        for bundle in bundles:
-            known = self.arrived.setdefault(bundle.id, bundle)
-            if known != bundle:
-                self.violate(f"bundle {bundle.id} was published with two contents")
-            self.arrived_votes.update(
-                (bundle.poll, choice) for choice in (*bundle.counts, *(choice for _, choice in bundle.keyed))
-            )
-        at_once(self.publisher.publish(bundles, timeout_seconds=1.0))
+    def publish(self, messages: Sequence[Outgoing]) -> None:
+        for message in messages:
+            self.arrived(message)
+        at_once(MemoryTopic(self.mailbox).publish(messages, timeout_seconds=1.0))
 
-    def acknowledge(self, receipts: Sequence[str]) -> None:
-        for receipt in receipts:
-            message = self.topic.leased(receipt)
-            if message is not None and not self._is_settled(message):
-                self.violate(f"message {message.id} was acknowledged, but is neither counted nor buried")
-        at_once(self.queue.acknowledge(receipts))
+    def publish_poison(self, data: bytes) -> None:
+        """A stranger publishes what nobody can handle."""
+        self.mailbox.put(Outgoing(data))
+        self.poison.add(str(self.mailbox._published))
 
-    def bury(self, message: Message, reason: str) -> None:
-        if message.id not in self.poison:
-            self.violate(f"message {message.id} holds votes, but was dead-lettered: {reason}")
+    def acknowledge(self, ack_ids: Sequence[str]) -> None:
+        for ack_id in ack_ids:
+            message = self.mailbox.leased(ack_id)
+            if message is not None and message.id not in self.buried and not self.is_handled(message):
+                self.violate(f"message {message.id} was acknowledged, but is neither handled nor buried")
+        at_once(self.subscription.acknowledge(ack_ids))
+
+    def bury(self, letter: Outgoing) -> None:
+        message_id, reason = letter.attributes[MESSAGE_ID_ATTRIBUTE], letter.attributes[REASON_ATTRIBUTE]
+        if message_id not in self.poison:
+            self.violate(f"message {message_id} can be handled, but was dead-lettered: {reason}")
         if not reason:
-            self.violate(f"message {message.id} was dead-lettered without a reason")
-        self.buried.add(message.id)
-        at_once(self.dead_letters.bury(message, reason))
+            self.violate(f"message {message_id} was dead-lettered without a reason")
+        self.buried.add(message_id)
+        self.dead_mailbox.put(letter)
 
-    def commit(self, posting: Posting) -> None:
-        at_once(self.counters.commit(posting))
-        for poll_id in sorted(
-            {delta.poll for delta in posting.deltas} | {each.poll for each in posting.bundles}
-        ):
-            poll = self.poll(poll_id)
-            if poll.certified_at is not None:
-                self.violate(f"votes of poll {poll_id} were counted after it was certified")
-            self.check_books(poll)
-
-    def replace(self, old: Poll, new: Poll) -> None:
-        at_once(self.polls.replace(old, new))
-        self.changed_at[new.id] = self._loop.time()
-
-    def put(self, tally: Tally, poll: Poll, slot: datetime) -> bool:
-        before = at_once(self.tallies.get(poll.id))
-        changed = at_once(self.tallies.put(tally, poll, slot))
-        if changed:
-            live = at_once(self.counters.tally(poll))
-            if any(persisted > counted for persisted, counted in zip(tally.counts, live.counts, strict=True)):
-                self.violate(f"the persisted tally of poll {poll.id} is ahead of its shards")
-            if before is not None and not _only_grew(before, tally):
-                self.violate(f"the persisted totals of poll {poll.id} went back")
-        return changed
-
-    def check_books(self, poll: Poll) -> None:
-        books = at_once(self.counters.books(poll))
-        if not books.balance:
-            self.violate(f"the books of poll {poll.id} do not balance: {'; '.join(books.faults)}")
-        if max(at_once(self.counters.tally(poll)).counts) > 1:
-            self.violate(f"a vote in poll {poll.id} was counted twice")
-
-    def poll(self, poll_id: str) -> Poll:
-        poll = at_once(self.polls.get(poll_id))
-        assert poll is not None
-        return poll
-
-    def _is_settled(self, message: Message) -> bool:
-        if message.id in self.buried:
-            return True
-        try:
-            bundle = decode(message.data)
-        except BundleUnreadable:
-            return False
-        return bundle_prefix(bundle.poll) + bundle.id in self.counters.ledger
-
-
-def _only_grew(before: Tally, after: Tally) -> bool:
-    return (
-        after.as_of > before.as_of
-        and after.duplicates >= before.duplicates
-        and all(new >= old for old, new in zip(before.counts, after.counts, strict=True))
-    )
+    def check_the_queue_at_the_end(self) -> None:
+        if len(self.mailbox):
+            self.violate(f"{len(self.mailbox)} messages are still in the queue")
+        for message_id in sorted(self.poison - self.buried):
+            self.violate(f"message {message_id} cannot be handled, but was not dead-lettered")

@@ -50,6 +50,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual.seconds
 
 
+class LoopClock:
+    """The time of a loop, as a process sees it that may be wrong about the moment."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, off_seconds: float = 0.0) -> None:
+        self._loop = loop
+        self._off_seconds = off_seconds
+
+    def now(self) -> datetime:
+        return BEGINNING + timedelta(seconds=self._loop.time() + self._off_seconds)
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+
 class Process:
     """What lives and dies as one: an instance, a drain task, a persist run. Its clock may be wrong."""
 
@@ -58,12 +72,8 @@ class Process:
         self.alive = True
         #: What a kernel does at its death: connections break.
         self.at_death: list[Callable[[], None]] = []
-        self._clock_off_seconds = clock_off_seconds
+        self.clock = LoopClock(asyncio.get_running_loop(), off_seconds=clock_off_seconds)
         self._tasks: list[asyncio.Task[Any]] = []
-
-    def clock(self) -> datetime:
-        seconds = asyncio.get_running_loop().time() + self._clock_off_seconds
-        return BEGINNING + timedelta(seconds=seconds)
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         context = copy_context()

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from turnout.errors import OutcomeUnknown, ServiceUnavailable
+from turnout.base.errors import OutcomeUnknown, ServiceUnavailable
 
 #: Pull responses and large commits exceed gRPC's 4 MiB; Pub/Sub's own limit is 10 MB.
 MESSAGE_BYTES_MAX = 32 * 1024 * 1024

@@ -1,6 +1,5 @@
-"""Pub/Sub behind the ports of the topic, the subscription and the dead-letter topic."""
+"""Pub/Sub behind the queue's ports: a topic, and a pull subscription."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +11,8 @@ from google.pubsub_v1 import types
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
-from turnout.bundle import Bundle, encode
 from turnout.gcp.channels import fault, open_channel, unary
-from turnout.ports import Message
+from turnout.queue.message import Message, Outgoing, expect_one_request
 
 SERVICE = "Pub/Sub"
 PublishRequest = types.PublishRequest.pb()
@@ -26,15 +24,8 @@ ModifyAckDeadlineRequest = types.ModifyAckDeadlineRequest.pb()
 
 #: Calls that change a lease: short, for they are tried again or come to nothing.
 CALL_SECONDS = 10.0
-#: Receipts in one call: Pub/Sub bounds the request at 512 KiB, a receipt has some 200 bytes.
-RECEIPTS_MAX = 1_000
-#: Messages in one publish request, Pub/Sub's limit.
-MESSAGES_MAX = 1_000
-#: Attributes of a dead letter.
-REASON_ATTRIBUTE = "reason"
-MESSAGE_ID_ATTRIBUTE = "message_id"
-#: Pub/Sub's limit for an attribute's value is 1,024 bytes.
-REASON_BYTES_MAX = 1_000
+#: Ack ids in one call: Pub/Sub bounds the request at 512 KiB, an ack id has some 200 bytes.
+ACK_IDS_MAX = 1_000
 
 
 def open_publisher_channel(emulator_host: str) -> grpc.aio.Channel:
@@ -47,29 +38,28 @@ def open_subscriber_channel(emulator_host: str) -> grpc.aio.Channel:
     return open_channel(SubscriberGrpcAsyncIOTransport, emulator_host)
 
 
-class PubsubPublisher:
-    """The topic for bundles."""
+class PubsubTopic:
+    """A topic."""
 
     def __init__(self, channel: grpc.aio.Channel, project: str, topic: str) -> None:
         self._topic = f"projects/{project}/topics/{topic}"
         self._metadata = (("x-goog-request-params", f"topic={self._topic}"),)
         self._publish = unary(channel, "/google.pubsub.v1.Publisher/Publish", PublishRequest, PublishResponse)
 
-    async def publish(self, bundles: Sequence[Bundle], *, timeout_seconds: float) -> None:
-        """Publishes bundles, a message each, in one request; in several if they are too many for one."""
-        requests = []
-        for start in range(0, len(bundles), MESSAGES_MAX):
-            request = PublishRequest(topic=self._topic)
-            for bundle in bundles[start : start + MESSAGES_MAX]:
-                request.messages.add(data=encode(bundle))
-            requests.append(self._publish(request, timeout=timeout_seconds, metadata=self._metadata))
+    async def publish(self, messages: Sequence[Outgoing], *, timeout_seconds: float) -> None:
+        """Publishes messages in one request, all or none."""
+        expect_one_request(messages)
+        request = PublishRequest(topic=self._topic)
+        for message in messages:
+            # Pub/Sub refuses a message with neither data nor attributes.
+            request.messages.add(data=message.data, attributes=message.attributes)
         try:
-            await asyncio.gather(*requests)
+            await self._publish(request, timeout=timeout_seconds, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise fault(SERVICE, error) from error
 
 
-class PubsubQueue:
+class PubsubSubscription:
     """A pull subscription."""
 
     def __init__(self, channel: grpc.aio.Channel, project: str, subscription: str) -> None:
@@ -93,7 +83,7 @@ class PubsubQueue:
             raise fault(SERVICE, error) from error
         return [
             Message(
-                receipt=received.ack_id,
+                ack_id=received.ack_id,
                 id=received.message.message_id,
                 data=received.message.data,
                 attributes=dict(received.message.attributes) if received.message.attributes else {},
@@ -102,55 +92,31 @@ class PubsubQueue:
             for received in response.received_messages
         ]
 
-    async def acknowledge(self, receipts: Sequence[str]) -> None:
+    async def acknowledge(self, ack_ids: Sequence[str]) -> None:
         """Deletes leased messages."""
-        for start in range(0, len(receipts), RECEIPTS_MAX):
+        for start in range(0, len(ack_ids), ACK_IDS_MAX):
             request = AcknowledgeRequest(
-                subscription=self._subscription, ack_ids=receipts[start : start + RECEIPTS_MAX]
+                subscription=self._subscription, ack_ids=ack_ids[start : start + ACK_IDS_MAX]
             )
             await self._call(self._acknowledge, request)
 
-    async def extend(self, receipts: Sequence[str], seconds: int) -> None:
+    async def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
         """Sets the leases' deadlines to `seconds` from now."""
-        for start in range(0, len(receipts), RECEIPTS_MAX):
+        for start in range(0, len(ack_ids), ACK_IDS_MAX):
             request = ModifyAckDeadlineRequest(
                 subscription=self._subscription,
-                ack_ids=receipts[start : start + RECEIPTS_MAX],
+                ack_ids=ack_ids[start : start + ACK_IDS_MAX],
                 ack_deadline_seconds=seconds,
             )
             await self._call(self._modify, request)
 
-    async def release(self, receipts: Sequence[str]) -> None:
+    async def release(self, ack_ids: Sequence[str]) -> None:
         """Ends leases at once."""
-        await self.extend(receipts, 0)
+        await self.extend(ack_ids, 0)
 
     async def _call(self, stub: grpc.aio.UnaryUnaryMultiCallable, request: object) -> None:
         try:
             await stub(request, timeout=CALL_SECONDS, metadata=self._metadata)
-        except grpc.aio.AioRpcError as error:
-            raise fault(SERVICE, error) from error
-
-
-class PubsubDeadLetters:
-    """The dead-letter topic; and the votes' topic, for what is redriven."""
-
-    def __init__(self, channel: grpc.aio.Channel, project: str, topic: str) -> None:
-        self._topic = f"projects/{project}/topics/{topic}"
-        self._metadata = (("x-goog-request-params", f"topic={self._topic}"),)
-        self._publish = unary(channel, "/google.pubsub.v1.Publisher/Publish", PublishRequest, PublishResponse)
-
-    async def bury(self, message: Message, reason: str) -> None:
-        """Publishes a message's data with the reason and the id of the original."""
-        shown = reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
-        await self.put(message.data, {REASON_ATTRIBUTE: shown, MESSAGE_ID_ATTRIBUTE: message.id})
-
-    async def put(self, data: bytes, attributes: dict[str, str]) -> None:
-        """Publishes one message as it is; returns when it is durable."""
-        request = PublishRequest(topic=self._topic)
-        # Pub/Sub refuses a message with neither data nor attributes.
-        request.messages.add(data=data, attributes=attributes)
-        try:
-            await self._publish(request, timeout=CALL_SECONDS, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise fault(SERVICE, error) from error
 

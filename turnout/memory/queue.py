@@ -1,12 +1,14 @@
 """A topic with its pull subscription: messages are leased, and come back when their lease ends."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
-from turnout.bundle import Bundle, encode
-from turnout.ports import Clock, Message
+from turnout.base.clock import Clock
+from turnout.queue.message import Message, Outgoing, expect_one_request
+from turnout.queue.ports import ConsumerRecord
 
 
 class _Lease(msgspec.Struct):
@@ -14,11 +16,10 @@ class _Lease(msgspec.Struct):
     ends_at: float
 
 
-class Topic:
+class Mailbox:
     """The messages of one topic with one subscription, in the order in which they can be leased."""
 
-    def __init__(self, *, monotonic: Callable[[], float], clock: Clock) -> None:
-        self._monotonic = monotonic
+    def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._waiting: list[Message] = []
         self._leases: dict[str, _Lease] = {}
@@ -30,16 +31,16 @@ class Topic:
         """Messages that are not acknowledged, leased or not."""
         return len(self._waiting) + len(self._leases)
 
-    def put(self, data: bytes, attributes: dict[str, str] | None = None) -> None:
+    def put(self, message: Outgoing) -> None:
         """Publishes a message."""
         self._published += 1
         self._waiting.append(
             Message(
-                receipt="",
+                ack_id="",
                 id=str(self._published),
-                data=data,
-                attributes=attributes or {},
-                published_at=self._clock(),
+                data=message.data,
+                attributes=dict(message.attributes),
+                published_at=self._clock.now(),
             )
         )
         self._wake()
@@ -48,42 +49,42 @@ class Topic:
         """Leases what can be leased now."""
         self._end_leases()
         chosen, self._waiting = self._waiting[:messages_max], self._waiting[messages_max:]
-        ends_at = self._monotonic() + seconds
+        ends_at = self._clock.monotonic() + seconds
         leased = []
         for message in chosen:
             self._leased += 1
-            again = msgspec.structs.replace(message, receipt=f"{message.id}-{self._leased}")
-            self._leases[again.receipt] = _Lease(again, ends_at)
+            again = msgspec.structs.replace(message, ack_id=f"{message.id}-{self._leased}")
+            self._leases[again.ack_id] = _Lease(again, ends_at)
             leased.append(again)
         return leased
 
-    def delete(self, receipts: Sequence[str]) -> None:
+    def delete(self, ack_ids: Sequence[str]) -> None:
         """Deletes leased messages; one whose lease has ended stays."""
         self._end_leases()
-        for receipt in receipts:
-            self._leases.pop(receipt, None)
+        for ack_id in ack_ids:
+            self._leases.pop(ack_id, None)
 
-    def extend(self, receipts: Sequence[str], seconds: float) -> None:
+    def extend(self, ack_ids: Sequence[str], seconds: float) -> None:
         """Moves the ends of leases; 0 ends them at once."""
         self._end_leases()
-        ends_at = self._monotonic() + seconds
-        for receipt in receipts:
-            lease = self._leases.get(receipt)
+        ends_at = self._clock.monotonic() + seconds
+        for ack_id in ack_ids:
+            lease = self._leases.get(ack_id)
             if lease is not None:
                 lease.ends_at = ends_at
         self._wake()
 
-    def leased(self, receipt: str) -> Message | None:
+    def leased(self, ack_id: str) -> Message | None:
         """The message of a lease that has not ended."""
         self._end_leases()
-        lease = self._leases.get(receipt)
+        lease = self._leases.get(ack_id)
         return None if lease is None else lease.message
 
     async def change(self, seconds: float) -> None:
         """Waits until something may have become leasable, `seconds` at most."""
         next_end = min((lease.ends_at for lease in self._leases.values()), default=None)
         if next_end is not None:
-            seconds = min(seconds, max(next_end - self._monotonic(), 0.0))
+            seconds = min(seconds, max(next_end - self._clock.monotonic(), 0.0))
         leaser: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._leasers.append(leaser)
         try:
@@ -93,10 +94,10 @@ class Topic:
             leaser.cancel()
 
     def _end_leases(self) -> None:
-        now = self._monotonic()
-        for receipt, lease in list(self._leases.items()):
+        now = self._clock.monotonic()
+        for ack_id, lease in list(self._leases.items()):
             if lease.ends_at <= now:
-                del self._leases[receipt]
+                del self._leases[ack_id]
                 self._waiting.append(lease.message)
 
     def _wake(self) -> None:
@@ -105,55 +106,60 @@ class Topic:
                 leaser.set_result(None)
 
 
-class MemoryPublisher:
-    """Publishes bundles to a topic."""
+class MemoryTopic:
+    """Publishes to a mailbox."""
 
-    def __init__(self, topic: Topic) -> None:
-        self._topic = topic
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
 
-    async def publish(self, bundles: Sequence[Bundle], *, timeout_seconds: float) -> None:  # noqa: ARG002  # it takes no time
-        """Publishes bundles, a message each."""
-        for bundle in bundles:
-            self._topic.put(encode(bundle))
+    async def publish(self, messages: Sequence[Outgoing], *, timeout_seconds: float) -> None:  # noqa: ARG002  # it takes no time
+        """Publishes messages in one request, all or none."""
+        expect_one_request(messages)
+        for message in messages:
+            self._mailbox.put(message)
 
 
-class MemoryQueue:
-    """Leases from a topic's subscription."""
+class MemorySubscription:
+    """Leases from a mailbox."""
 
-    def __init__(self, topic: Topic, *, ack_deadline_seconds: float, monotonic: Callable[[], float]) -> None:
-        self._topic = topic
+    def __init__(self, mailbox: Mailbox, *, ack_deadline_seconds: float, clock: Clock) -> None:
+        self._mailbox = mailbox
         self._ack_deadline_seconds = ack_deadline_seconds
-        self._monotonic = monotonic
+        self._clock = clock
 
     async def lease(self, messages_max: int, *, wait_seconds: float) -> list[Message]:
         """Leases messages, and waits for the first."""
-        until = self._monotonic() + wait_seconds
+        until = self._clock.monotonic() + wait_seconds
         while True:
-            messages = self._topic.lease(messages_max, self._ack_deadline_seconds)
-            remaining = until - self._monotonic()
+            messages = self._mailbox.lease(messages_max, self._ack_deadline_seconds)
+            remaining = until - self._clock.monotonic()
             if messages or remaining <= 0:
                 return messages
-            await self._topic.change(remaining)
+            await self._mailbox.change(remaining)
 
-    async def acknowledge(self, receipts: Sequence[str]) -> None:
+    async def acknowledge(self, ack_ids: Sequence[str]) -> None:
         """Deletes leased messages."""
-        self._topic.delete(receipts)
+        self._mailbox.delete(ack_ids)
 
-    async def extend(self, receipts: Sequence[str], seconds: int) -> None:
+    async def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
         """Sets the leases' deadlines to `seconds` from now."""
-        self._topic.extend(receipts, seconds)
+        self._mailbox.extend(ack_ids, seconds)
 
-    async def release(self, receipts: Sequence[str]) -> None:
+    async def release(self, ack_ids: Sequence[str]) -> None:
         """Ends leases at once."""
-        self._topic.extend(receipts, 0)
+        self._mailbox.extend(ack_ids, 0)
 
 
-class MemoryDeadLetters:
-    """The dead-letter topic."""
+class MemoryConsumerLog:
+    """The records of one subscription's consumers."""
 
-    def __init__(self, topic: Topic) -> None:
-        self._topic = topic
+    def __init__(self) -> None:
+        self._records: dict[str, ConsumerRecord] = {}
 
-    async def bury(self, message: Message, reason: str) -> None:
-        """Publishes a message's data with the reason and the id of the original."""
-        self._topic.put(message.data, {"reason": reason, "message_id": message.id})
+    async def record(self, consumer: ConsumerRecord) -> None:
+        """Writes a consumer's record over its earlier one."""
+        self._records[consumer.id] = consumer
+
+    async def since(self, moment: datetime) -> list[ConsumerRecord]:
+        """The consumers that were seen at or after a moment."""
+        return [record for record in self._records.values() if record.seen_at >= moment]

@@ -1,0 +1,5 @@
+"""The command line: `turnout …`."""
+
+from cli.main import app
+
+__all__ = ["app"]

@@ -1,0 +1,39 @@
+"""Where a command finds Turnout: in the environment, else in the local cloud that runs here."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cli.faults import NowhereToGo
+from emulators import state
+
+URL_VARIABLE = "TURNOUT_URL"
+PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
+#: Another place for the local cloud's state and logs, so that several can run side by side.
+STATE_FOLDER_VARIABLE = "TURNOUT_STATE_FOLDER"
+
+
+def state_folder(environment: Mapping[str, str]) -> Path:
+    """Where the local cloud keeps its state and logs."""
+    given = environment.get(STATE_FOLDER_VARIABLE)
+    return Path(given) if given else state.DEFAULT_FOLDER
+
+
+def base_url(environment: Mapping[str, str]) -> str:
+    """The address of the functions; `NowhereToGo` if there is none."""
+    given = environment.get(URL_VARIABLE)
+    if given:
+        return given.rstrip("/")
+    running = state.running_cloud(state_folder(environment))
+    if running is None:
+        raise NowhereToGo(URL_VARIABLE)
+    return running.base_url
+
+
+def environment_of_jobs(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which jobs and audits work; `NowhereToGo` if it names no project and no local cloud runs."""
+    if environment.get(PROJECT_VARIABLE):
+        return dict(environment)
+    running = state.running_cloud(state_folder(environment))
+    if running is None:
+        raise NowhereToGo(PROJECT_VARIABLE)
+    return {**environment, **running.environment}

@@ -1,0 +1,1 @@
+"""What all functions share of HTTP: requests in, replies out."""

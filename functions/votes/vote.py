@@ -1,0 +1,54 @@
+"""`POST /vote` and `POST /votes`: ballots in, receipts out."""
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions.http.cors import cross_origin, preflight
+from functions.http.direct import directly
+from functions.http.replies import Accepted
+from functions.http.request import expect_method, header, media_type, read_body
+from functions.votes import instance
+from functions.votes.problems import answering_votes
+from turnout.base.errors import PathUnknown
+from turnout.votes.ballot import check_idempotency_key, parse_batch, parse_form, parse_json, parse_lines
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+NDJSON = "application/x-ndjson"
+
+
+@functions_framework.aio.http
+@directly
+@cross_origin
+@answering_votes
+async def vote(request: Request) -> Response:
+    """Takes one vote at `/vote` (or the root of its own address), and a batch at `/votes`."""
+    path = request.scope["path"].rstrip("/")
+    if path not in ("", "/vote", "/votes"):
+        raise PathUnknown(path)
+    if request.method == "OPTIONS":
+        return preflight("POST, OPTIONS")
+    expect_method(request, "POST")
+    return await (_take_batch(request) if path == "/votes" else _take_one(request))
+
+
+async def _take_one(request: Request) -> Response:
+    settings = instance.settings()
+    kind = media_type(request, (JSON, FORM))
+    body = await read_body(request, settings.vote_body_bytes_max)
+    ballot = parse_json(body) if kind == JSON else parse_form(body)
+    key = check_idempotency_key(header(request, b"idempotency-key"))
+    receipt = await instance.intake().accept(ballot, key)
+    return Accepted(receipt)
+
+
+async def _take_batch(request: Request) -> Response:
+    settings = instance.settings()
+    kind = media_type(request, (JSON, NDJSON))
+    body = await read_body(request, settings.votes_body_bytes_max)
+    parse = parse_batch if kind == JSON else parse_lines
+    ballots = parse(body, settings.request_votes_max)
+    key = check_idempotency_key(header(request, b"idempotency-key"))
+    receipts = await instance.intake().accept_all(ballots, key)
+    return Accepted({"accepted": len(receipts), "votes": receipts})

@@ -1,0 +1,9 @@
+"""The simulations there are: the queue by itself, and each family on it."""
+
+from collections.abc import Callable
+
+from tests.simulation.queue.run import run as run_queue
+from tests.simulation.simulation import Outcome
+from tests.simulation.votes.run import run as run_votes
+
+RUNS: dict[str, Callable[[int], Outcome]] = {"queue": run_queue, "votes": run_votes}

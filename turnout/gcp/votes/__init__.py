@@ -1,0 +1,1 @@
+"""The votes' ports on Google's services, and their wiring."""

@@ -1,0 +1,1 @@
+"""Votes: polls, ballots, bundles, the counting commit, results and the books."""
