@@ -8,6 +8,7 @@ import pytest
 
 from tests.infrastructure.conftest import ROOT, Terraform
 from tests.infrastructure.deployed import Deployed
+from tests.infrastructure.module_docs import written
 
 EXAMPLES = sorted(path.name for path in (ROOT / "terraform" / "examples").iterdir() if path.is_dir())
 MODULE_TESTS = sorted(path.name for path in (ROOT / "terraform" / "tests").glob("*.tftest.hcl"))
@@ -170,3 +171,8 @@ def named(deployed: Deployed) -> list[tuple[str, tuple[str, str]]]:
         if argument is not None and "_iam_" not in each.type:
             found.append((each.address, (each.type, each.values[argument])))
     return found
+
+
+def test_the_tables_of_inputs_and_outputs_are_the_modules() -> None:
+    readme = (ROOT / "terraform" / "README.md").read_text(encoding="utf-8")
+    assert written(readme) == readme, "python -m tests.infrastructure.module_docs writes them anew"
