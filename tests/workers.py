@@ -20,6 +20,7 @@ GROUPS = {
         "tests/cli/test_commands.py",
         "tests/emulated/test_openapi.py",
         "tests/emulated/test_results_and_polls.py",
+        "tests/emulated/test_smoke.py",
         "tests/emulated/test_voting.py",
         "tests/emulated/test_way_of_a_vote.py",
     ),
