@@ -19,6 +19,7 @@ from emulators.resources import create_resources
 from emulators.stack import LocalCloud
 from tests import fast, leftovers, needs, workers
 from tests.deadlines import TEST_SECONDS_MAX
+from tests.infrastructure import providers
 from turnout.gcp.votes.settings import Settings
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the session independent of where it was started, and of how busy the machine is."""
-    for plugin in (fast, leftovers, needs, workers):
+    for plugin in (fast, leftovers, needs, providers, workers):
         config.pluginmanager.register(plugin)
     os.environ.setdefault("JDK_JAVA_OPTIONS", JAVA_OPTIONS)
     if config.option.timeout is None:

@@ -9,12 +9,18 @@ from xdist.scheduler import LoadScopeScheduling
 
 #: Groups in the order in which they begin, longest first: a group, and what its tests' paths begin with.
 GROUPS = {
+    "fresh projects": (
+        "tests/infrastructure/test_first_apply.py",
+        "tests/infrastructure/test_lifecycle.py",
+        "tests/infrastructure/test_order.py",
+    ),
     "terraform": ("tests/infrastructure/",),
     "local cloud": (
         "tests/browser/",
         "tests/cli/test_commands.py",
         "tests/emulated/test_openapi.py",
         "tests/emulated/test_results_and_polls.py",
+        "tests/emulated/test_smoke.py",
         "tests/emulated/test_voting.py",
         "tests/emulated/test_way_of_a_vote.py",
     ),
