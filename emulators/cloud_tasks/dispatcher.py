@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import os
+import socket
 from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -147,6 +149,9 @@ class Dispatcher:
         except TimeoutError:
             answer = Answer(APP_ENGINE_SILENT if dispatch.app_engine else TIMED_OUT, answered=False)
             fault = f"No answer within {request.deadline_seconds:g} s" if request else "No answer"
+        except aiohttp.ClientConnectorError as error:
+            answer = Answer(APP_ENGINE_SILENT if dispatch.app_engine else UNREACHABLE, answered=False)
+            fault = f"{_said(error.os_error)}: {error.host}:{error.port}"
         except (aiohttp.ClientError, OSError, ValueError, NoTarget) as error:
             answer = Answer(APP_ENGINE_SILENT if dispatch.app_engine else UNREACHABLE, answered=False)
             fault = str(error) or type(error).__name__
@@ -210,6 +215,12 @@ class Dispatcher:
                 dispatch.queue,
                 fault or f"HTTP status code {answer.status}",
             )
+
+
+def _said(fault: OSError) -> str:
+    """What the system calls a fault; resolvers number theirs in another way."""
+    known = fault.errno if fault.errno and fault.errno > 0 and not isinstance(fault, socket.gaierror) else 0
+    return os.strerror(known) if known else str(fault.strerror or fault)
 
 
 def _retry_after_us(text: str, now_us: int) -> int:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from emulators.cloud_tasks import messages
 from emulators.cloud_tasks.attempts import Attempts
-from emulators.cloud_tasks.errors import Code, InvalidArgument, QueueNotFound, Refused
+from emulators.cloud_tasks.errors import Code, InvalidArgument, Refused
 from emulators.cloud_tasks.guard import PAGE_HEADER
 from emulators.cloud_tasks.names import location_of, queue_id
 from emulators.cloud_tasks.queue import LiveQueue, LiveTask
@@ -17,7 +17,7 @@ from emulators.cloud_tasks.rest_front import json_response
 from emulators.cloud_tasks.service import Service
 
 TASKS_SHOWN_MAX = 100
-ATTEMPTS_SHOWN_MAX = 50
+ATTEMPTS_SHOWN_MAX = 20
 QUEUES_SHOWN_MAX = 500
 _FILES = ("page.html", "page.css", "page.js")
 
@@ -106,9 +106,8 @@ def _overview(service: Service, attempts: Attempts, name: str) -> dict[str, Any]
     queues = service.engine.queues
     now_us = service.now_us()
     shown = sorted(queues.values(), key=lambda queue: queue.name)
-    chosen = queues.get(name) if name else next(iter(shown), None)
-    if name and chosen is None:
-        raise QueueNotFound
+    # A queue that was deleted meanwhile is no fault: another one is shown.
+    chosen = queues.get(name) or next(iter(shown), None)
     latest = attempts.latest(chosen.name)[:ATTEMPTS_SHOWN_MAX] if chosen else []
     content: dict[str, Any] = msgspec.to_builtins(
         {

@@ -107,7 +107,7 @@ def rest_routes(service: Service) -> list[web.RouteDef]:
         return await _buffer(service, found[1], found[2] or "", request)
 
     # Google's samples of BufferTask call it by v2beta3.
-    return [web.route("*", "/v2/{path:.*}", call), web.route("*", "/v2beta3/{path:.*:buffer}", buffer)]
+    return [web.route("*", "/v2/{path:.*}", call), web.route("*", "/v2beta3/{path:.*}", buffer)]
 
 
 @web.middleware

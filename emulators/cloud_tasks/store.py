@@ -223,17 +223,35 @@ class Store:
     def _open(self, now_us: int, reset: bool) -> Kept:  # noqa: FBT001  # passed on by the executor
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._database = sqlite3.connect(
-                self.path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._take_lock()
-            if reset:
-                self._drop_everything()
-            return self._load(now_us)
-        except sqlite3.Error as error:
+            try:
+                self._connect()
+            except sqlite3.DatabaseError as error:
+                if not reset or "locked" in str(error):
+                    raise
+                # Whatever the file was, it is nobody's state.
+                self.path.unlink()
+                self._connect()
+            with contextlib.ExitStack() as undo:
+                undo.callback(self._database.close)
+                if reset:
+                    self._drop_everything()
+                kept = self._load(now_us)
+                undo.pop_all()
+            return kept
+        except (sqlite3.Error, OSError) as error:
             if "locked" in str(error):
                 raise StateInUse(self.path) from error
             raise StateUnusable(self.path, str(error)) from error
+
+    def _connect(self) -> None:
+        self._database = sqlite3.connect(
+            self.path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._take_lock()
+        except sqlite3.Error:
+            self._database.close()
+            raise
 
     def _take_lock(self) -> None:
         self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
