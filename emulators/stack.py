@@ -20,9 +20,6 @@ from emulators import state
 from emulators.api.serving import Ports, choose_ports
 from emulators.cloud_run.executions import Executions
 from emulators.cloud_run.jobs import LocalJob, Overrides
-from emulators.cloud_run.server import cloud_run
-from emulators.cloud_run.views import Place
-from emulators.cloud_scheduler.server import cloud_scheduler
 from emulators.errors import LocalCloudError, ProcessDied, ProcessUnstartable
 from emulators.gateway import UP_PATH
 from emulators.google import GoogleEmulators
@@ -40,7 +37,6 @@ from emulators.run import (
     start_function,
     until_function_ready,
 )
-from emulators.schedules import scheduled
 from turnout.base.clock import moment
 from turnout.base.environment import read
 from turnout.deployment import FUNCTIONS, JOBS, Function
@@ -297,6 +293,13 @@ class LocalCloud:
 
     async def run_schedules(self) -> None:
         """Runs the table's schedules until it is cancelled: Cloud Scheduler calls functions, and Cloud Run's API."""
+        # With these come Google's clients of both services, which take longer to import than all the rest; a cloud
+        # without schedules does without.
+        from emulators.cloud_run.server import cloud_run  # noqa: PLC0415
+        from emulators.cloud_run.views import Place  # noqa: PLC0415
+        from emulators.cloud_scheduler.server import cloud_scheduler  # noqa: PLC0415
+        from emulators.schedules import scheduled  # noqa: PLC0415
+
         place = Place(self._project, LOCATION)
         identity = Identity(load_key(self.state_folder))
         # Like the emulators, it begins anew with the cloud: the table says what is scheduled.
