@@ -56,13 +56,15 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._sleeps_until_us: int | None = None
         self._under_way: set[asyncio.Task[None]] = set()
+        #: Whoever waits for a connection does not use up its deadline.
+        self._connections = asyncio.Semaphore(CONNECTIONS_MAX)
         self._loop: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession
 
     async def start(self) -> None:
         """Begins to dispatch."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
+            connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
@@ -168,6 +170,7 @@ class Dispatcher:
             headers = {key: value for key, value in headers.items() if key.lower() != "authorization"}
             headers["Authorization"] = f"Bearer {self._signed(request)}"
         async with (
+            self._connections,
             asyncio.timeout(request.deadline_seconds),
             self._session.request(
                 request.method,
