@@ -89,7 +89,7 @@ async def change_poll(poll: str, change: dict[str, object]) -> PollDocument:
 
 
 async def vote(poll: str, choice: str, voter: str | None, idempotency_key: str | None) -> Receipt:
-    """Votes once. Without a key of the caller's own, a fresh one: a repeat by the network is no second vote."""
+    """Votes once. Without a key of the caller's own, a fresh one: a repeat by the network does not vote twice."""
     ballot = {"poll": poll, "choice": choice} | ({} if voter is None else {"voter": voter})
     headers = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
     async with _client() as client:

@@ -380,7 +380,7 @@ def _moment(given: str | None, option: str) -> datetime | None:
         return datetime.fromisoformat(given)
     except ValueError:
         raise typer.BadParameter(
-            f"{given!r} is no moment; write it as 2030-01-01T12:00:00Z", param_hint=option
+            f"{given!r} is not a moment; write it as 2030-01-01T12:00:00Z", param_hint=option
         ) from None
 
 

@@ -183,7 +183,7 @@ class Execution:
             process.signal(number)
 
     def let_go(self) -> None:
-        """Lets the leashes kill what still runs."""
+        """Lets the guards kill what still runs."""
         for process in self.processes:
             process.let_go()
 

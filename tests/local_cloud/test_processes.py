@@ -95,10 +95,10 @@ async def test_children_of_a_killed_process_end_with_it(tmp_path: Path) -> None:
     await eventually(lambda: not any(map(alive, held)), "the child is gone")
 
 
-async def test_a_killed_leash_takes_its_process_along(tmp_path: Path) -> None:
+async def test_a_killed_guard_takes_its_process_along(tmp_path: Path) -> None:
     process = start(tmp_path, "sleep", "600")
     held = psutil.Process(process.pid)
-    os.kill(process._leash.pid, signal.SIGKILL)
+    os.kill(process._guard.pid, signal.SIGKILL)
     assert await process.wait() == -signal.SIGKILL
     await eventually(lambda: not alive(held), "the process is gone")
 

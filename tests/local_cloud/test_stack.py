@@ -224,7 +224,7 @@ async def test_a_cloud_that_crashes_leaves_no_process_and_no_claim(tmp_path: Pat
         assert found is not None
         below = psutil.Process(up.pid).children(recursive=True)
         assert set(found.pids.values()) <= {each.pid for each in below}
-        assert len(below) > 2 * len(found.pids)  # each with its leash; the functions' workers too
+        assert len(below) > 2 * len(found.pids)  # each with its guard; the functions' workers too
     finally:
         up.kill()
         up.wait(WAIT_SECONDS_MAX)
