@@ -97,6 +97,7 @@ class Executions:
     at_once_max: int = AT_ONCE_MAX
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     _runs: list[Run] = field(default_factory=list)
+    _beginning: asyncio.Lock = field(default_factory=asyncio.Lock)
     _watching: set[asyncio.Task[None]] = field(default_factory=set)
 
     def start(self, job: str, overrides: Overrides = NOTHING) -> Run:
@@ -111,9 +112,10 @@ class Executions:
         self._runs.append(run)
         return run
 
-    def start_watched(self, job: str, overrides: Overrides = NOTHING) -> Run:
-        """Starts an execution, and ends the tasks that take too long."""
-        run = self.start(job, overrides)
+    async def begin(self, job: str, overrides: Overrides = NOTHING) -> Run:
+        """Starts an execution without holding anybody up, and ends the tasks that take too long."""
+        async with self._beginning:
+            run = await asyncio.to_thread(self.start, job, overrides)
         self._in_background(self._watch(run), run.uid)
         return run
 

@@ -11,6 +11,8 @@ import grpc
 from emulators.api.refused import Refused, invalid
 
 TASKS_MAX = 10_000
+#: A process each, and all at once: more would only bring this machine to its knees.
+TASKS_HERE_MAX = 100
 #: Cloud Run's default and longest time of a task.
 TASK_SECONDS_DEFAULT = 600.0
 TASK_SECONDS_MAX = 168 * 3_600.0
@@ -58,6 +60,11 @@ def overrides_of(message: Any) -> Overrides:
         )
     if message.task_count and not 1 <= message.task_count <= TASKS_MAX:
         raise invalid(f"overrides.task_count must be between 1 and {TASKS_MAX}.")
+    if message.task_count > TASKS_HERE_MAX:
+        raise Refused(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            f"On this machine an execution has at most {TASKS_HERE_MAX} tasks; Cloud Run itself takes more.",
+        )
     return Overrides(
         environment=_environment(container.env) if container else {},
         arguments=_arguments(container) if container else (),

@@ -14,6 +14,7 @@ from emulators.api.refused import failed_precondition, not_found
 from emulators.cloud_run.executions import Executions, Run, TooManyExecutions
 from emulators.cloud_run.jobs import LocalJob, overrides_of
 from emulators.cloud_run.views import Place, execution_message, job_message, operation_message
+from emulators.errors import ProcessUnstartable
 
 JOBS_SERVICE = "google.cloud.run.v2.Jobs"
 EXECUTIONS_SERVICE = "google.cloud.run.v2.Executions"
@@ -132,9 +133,11 @@ class CloudRunJobs:
         if request.validate_only:
             return operations_pb2.Operation(done=True)
         try:
-            run = self.executions.start_watched(job.name, overrides)
+            run = await self.executions.begin(job.name, overrides)
         except TooManyExecutions as error:
             raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from error
+        except ProcessUnstartable as error:
+            raise failed_precondition(str(error)) from error
         return operation_message(self.place, run)
 
     async def _executions(self, request: Any) -> Any:

@@ -129,7 +129,7 @@ class Engine:
                 getattr(job, field).CopyFrom(getattr(entry.job, field))
         job.user_update_time.FromDatetime(now)
         slot = jobs.schedule_of(job).next_after(now) if entry.slot else None
-        return self._set(replace(entry, job=job, slot=slot, executions=_running(entry))).shown()
+        return self._set(replace(entry, job=job, slot=slot, executions=_without_retries(entry))).shown()
 
     def delete(self, name: str) -> None:
         """Forgets a job."""
@@ -143,7 +143,7 @@ class Engine:
         if entry.job.state == PAUSED:
             raise failed_precondition("Job must be in state ENABLED to be paused.")
         job = _with(entry.job, state=PAUSED, now=now)
-        return self._set(replace(entry, job=job, slot=None, executions=_running(entry))).shown()
+        return self._set(replace(entry, job=job, slot=None, executions=_without_retries(entry))).shown()
 
     def resume(self, name: str, now: datetime) -> Any:
         """Goes on with the next moment of the schedule; those that went by are not made up for."""
@@ -227,13 +227,17 @@ class Engine:
 
     def _begin(self, name: str, now: datetime) -> list[Attempt]:
         entry = self._entries[name]
-        never_ended = [each for each in entry.executions if not each.failures]
-        if entry.slot is not None and entry.slot <= now and not never_ended:
+        at_its_moment = entry.slot is not None and entry.slot <= now and not entry.running
+        untried = [each for each in entry.executions if not each.failures] if at_its_moment else []
+        if entry.slot is not None and at_its_moment and not untried:
             # What failed and waits to be tried again has had its time: the next execution begins.
             execution = Execution(self._new_id(), entry.slot, due=now)
             following = jobs.schedule_of(entry.job).next_after(max(entry.slot, now))
             entry = replace(entry, slot=following, executions=(execution,))
-        starting = [each for each in entry.executions if each.due is not None and each.due <= now]
+        # What was forced, or is of unknown end, comes before the schedule, even if the clock was set back meanwhile.
+        starting = [
+            each for each in entry.executions if each.due is not None and (each.due <= now or each in untried)
+        ]
         executions = tuple(
             replace(each, due=None, began=each.began or now) if each in starting else each
             for each in entry.executions
@@ -281,8 +285,8 @@ def _after(entry: Entry, execution: Execution, code: int, now: datetime) -> Exec
     return replace(execution, failures=failures, due=at)
 
 
-def _running(entry: Entry) -> tuple[Execution, ...]:
-    return tuple(each for each in entry.executions if each.due is None)
+def _without_retries(entry: Entry) -> tuple[Execution, ...]:
+    return tuple(each for each in entry.executions if each.due is None or not each.failures)
 
 
 def _with(job: Any, *, state: int, now: datetime) -> Any:

@@ -52,9 +52,10 @@ async def cloud_scheduler(
 
 @contextlib.asynccontextmanager
 async def _running(scheduler: CloudScheduler) -> AsyncIterator[None]:
-    running = asyncio.create_task(scheduler.run())
-    try:
-        yield
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
+    # A loop that ends by a fault ends the stand-in: one that only answered, and ran nothing, would be worse.
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(scheduler.run())
+        try:
+            yield
+        finally:
+            running.cancel()

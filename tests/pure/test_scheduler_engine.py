@@ -262,6 +262,17 @@ def test_a_deleted_job_is_gone_and_the_report_of_its_attempt_is_ignored() -> Non
         engine.get(NAME)
 
 
+def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
+    engine = Engine()
+    engine.create(job(), NOON)
+    engine.run(NAME, at(100))
+    (forced,) = begun(engine, at(70))
+    assert forced.slot == at(60)
+    succeed(engine, forced, at(71))
+    (regular,) = begun(engine, at(71))
+    assert regular.slot == at(60)
+
+
 @dataclass
 class _Known:
     """What the machine below knows of a job."""
@@ -314,8 +325,11 @@ class Life(RuleBasedStateMachine):
     def time_goes_by(self, seconds: int, attempts_max: int) -> None:
         self.now += timedelta(seconds=seconds)
         for attempt in self.engine.due(self.now, attempts_max):
-            assert attempt.slot <= self.now or self.known[attempt.job.name].forced
             self.known[attempt.job.name].under_way.append(attempt)
+
+    @rule(seconds=st.integers(1, 500))
+    def the_clock_is_set_back(self, seconds: int) -> None:
+        self.now -= timedelta(seconds=seconds)
 
     @precondition(lambda self: any(each.under_way for each in self.known.values()))
     @rule(data=st.data(), code=st.sampled_from([0, FAILED]))

@@ -233,6 +233,13 @@ async def test_rest_answers_an_operation_at_once_and_waits_when_asked(stand: Sta
     assert done["response"]["succeededCount"] == 1
 
 
+async def test_a_command_that_cannot_be_started_is_said(stand: Stand) -> None:
+    stand.executions.jobs = {"none": LocalJob("none", ("/nowhere/none",), {"PATH": "/bin"})}
+    with pytest.raises(exceptions.FailedPrecondition, match="could not be started"):
+        await called(stand.jobs().run_job, name=PLACE.job("none"))
+    assert not stand.executions.runs()
+
+
 async def test_validate_only_starts_nothing(stand: Stand) -> None:
     asked = request()
     asked.validate_only = True
@@ -242,6 +249,7 @@ async def test_validate_only_starts_nothing(stand: Stand) -> None:
 
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"task_count": 10_001}, exceptions.InvalidArgument, "task_count must be between"),
+    ({"task_count": 101}, exceptions.ResourceExhausted, "at most 100 tasks"),
     ({"task_count": -1}, exceptions.InvalidArgument, "task_count must be between"),
     ({"timeout": duration_pb2.Duration()}, exceptions.InvalidArgument, "timeout must be"),
     ({"timeout": duration_pb2.Duration(seconds=604_801)}, exceptions.InvalidArgument, "timeout must be"),

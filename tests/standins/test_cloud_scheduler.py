@@ -26,6 +26,7 @@ from emulators.api.refused import HTTP_STATUS
 from emulators.api.serving import Ports, choose_ports
 from emulators.cloud_scheduler.server import cloud_scheduler
 from emulators.cloud_scheduler.service import CloudScheduler
+from emulators.cloud_scheduler.store import STORE_FILE, StoreUnusable
 from emulators.identity import Identity
 from tests.local_cloud.helpers import eventually, serving
 from tests.standins.clock import Clock
@@ -312,6 +313,29 @@ async def test_a_disk_that_refuses_changes_nothing_and_says_so(
             await called(client.pause_job, name=NAME, retry=None)
         assert (await called(client.get_job, name=NAME)).state.name == "ENABLED"
     assert (await called(client.pause_job, name=NAME)).state.name == "PAUSED"
+
+
+async def test_a_file_that_holds_something_else_is_refused_and_kept(
+    tmp_path: Path, key: rsa.RSAPrivateKey
+) -> None:
+    (tmp_path / STORE_FILE).write_bytes(b"not a database, by far" * 100)
+    with pytest.raises(StoreUnusable, match="is not a database"):
+        async with cloud_scheduler(tmp_path, choose_ports("it"), Identity(key)):
+            pass
+    assert (tmp_path / STORE_FILE).read_bytes().startswith(b"not a database")
+
+
+async def test_a_loop_that_fails_ends_the_stand_in(
+    tmp_path: Path, key: rsa.RSAPrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: CloudScheduler) -> None:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(CloudScheduler, "run", fail)
+    with pytest.raises(ExceptionGroup) as failed:
+        async with cloud_scheduler(tmp_path, choose_ports("it"), Identity(key)):
+            await asyncio.Event().wait()
+    assert failed.group_contains(RuntimeError, match="planted")
 
 
 async def test_rest_speaks_as_the_service_does(stand: Stand) -> None:
