@@ -21,10 +21,10 @@ from multidict import CIMultiDict
 
 from emulators.cloud_tasks import CloudTasks, Settings
 from emulators.identity import Identity
+from tests.deadlines import WAIT_SECONDS_MAX
 
 PARENT = "projects/test/locations/here"
-#: Only guards against hanging.
-SECONDS_MAX = 60.0
+SECONDS_MAX = WAIT_SECONDS_MAX
 
 
 @dataclass
