@@ -56,13 +56,15 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._sleeps_until_us: int | None = None
         self._under_way: set[asyncio.Task[None]] = set()
+        #: Whoever waits for a connection does not use up its deadline.
+        self._connections = asyncio.Semaphore(CONNECTIONS_MAX)
         self._loop: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession
 
     async def start(self) -> None:
         """Begins to dispatch."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
+            connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
@@ -70,6 +72,7 @@ class Dispatcher:
             skip_auto_headers=("Content-Type", "User-Agent"),
         )
         self._loop = asyncio.create_task(self._run(), name="cloud-tasks-dispatcher")
+        self._loop.add_done_callback(_say_fault)
 
     def wake(self) -> None:
         """Says that the engine's next moment may have changed; it is looked at again only if it is earlier."""
@@ -117,6 +120,7 @@ class Dispatcher:
         task = asyncio.create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(_say_fault)
 
     async def _send_all(self, due: Sequence[Dispatch], changes: Sequence[Any]) -> None:
         """Notes the attempts, reads what is to be sent, and sends each by itself."""
@@ -152,7 +156,11 @@ class Dispatcher:
         except aiohttp.ClientConnectorError as error:
             answer = Answer(APP_ENGINE_SILENT if dispatch.app_engine else UNREACHABLE, answered=False)
             fault = f"{_said(error.os_error)}: {error.host}:{error.port}"
-        except (aiohttp.ClientError, OSError, ValueError, NoTarget) as error:
+        except (
+            Exception
+        ) as error:  # whatever it is, the task is scheduled anew and its place in the queue is free
+            if not isinstance(error, aiohttp.ClientError | OSError | ValueError | NoTarget):
+                logger.exception("an attempt failed by a fault of the stand-in")
             answer = Answer(APP_ENGINE_SILENT if dispatch.app_engine else UNREACHABLE, answered=False)
             fault = str(error) or type(error).__name__
         self._engine.answered(dispatch, answer)
@@ -168,6 +176,7 @@ class Dispatcher:
             headers = {key: value for key, value in headers.items() if key.lower() != "authorization"}
             headers["Authorization"] = f"Bearer {self._signed(request)}"
         async with (
+            self._connections,
             asyncio.timeout(request.deadline_seconds),
             self._session.request(
                 request.method,
@@ -215,6 +224,11 @@ class Dispatcher:
                 dispatch.queue,
                 fault or f"HTTP status code {answer.status}",
             )
+
+
+def _say_fault(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (fault := task.exception()):
+        logger.critical("the dispatcher failed; restart the stand-in", exc_info=fault)
 
 
 def _said(fault: OSError) -> str:

@@ -16,17 +16,20 @@ Method = Callable[[Any], Awaitable[Any]]
 _STATUS = {Code[each.name]: each for each in grpc.StatusCode if each.name in Code.__members__}
 #: A BatchCreateTasks may hold a hundred tasks of a megabyte.
 MESSAGE_BYTES_MAX = 110 * 1024 * 1024
+#: Further calls get RESOURCE_EXHAUSTED at once.
+CALLS_AT_ONCE_MAX = 10_000
 
 
 def grpc_server(service: Service) -> Any:
     """A server with all methods, to which ports can be added."""
     server = grpc.aio.server(
+        maximum_concurrent_rpcs=CALLS_AT_ONCE_MAX,
         options=[
             ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
             ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
             # A second stand-in on the same port is a fault, not a companion.
             ("grpc.so_reuseport", 0),
-        ]
+        ],
     )
     for name, methods in _methods(service).items():
         handlers = {

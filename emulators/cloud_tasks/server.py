@@ -1,5 +1,6 @@
 """The stand-in as a whole: state, engine, dispatcher and both fronts, between `start` and `stop`."""
 
+import contextlib
 import random
 import secrets
 import time
@@ -84,7 +85,8 @@ class CloudTasks:
         self._identity = identity
         self._clock = clock
         self._ids = ids or random_ids()
-        self._stops: list[Callable[[], object]] = []
+        #: What is to be stopped, the last started first; one that fails keeps none of the others from it.
+        self._stops = contextlib.AsyncExitStack()
         #: Where the fronts listen, once it has started.
         self.grpc_address = ""
         self.rest_url = ""
@@ -103,7 +105,7 @@ class CloudTasks:
         settings = self._settings
         self._store = Store(settings.state_folder)
         kept = await self._store.open(self._clock(), reset=settings.reset)
-        self._stops.append(self._store.close)
+        self._stops.push_async_callback(self._store.close)
         try:
             options = Options(ramp_up=settings.ramp_up, service_accounts=settings.service_accounts)
             engine = Engine(self._clock, self._ids, options)
@@ -114,13 +116,13 @@ class CloudTasks:
             dispatcher = Dispatcher(
                 engine, self._store, self._identity, attempts, self._clock, settings.app_engine_url
             )
-            service = self._service = Service(
+            service = Service(
                 engine, self._store, dispatcher, self._clock, dict(kept.policies), dict(kept.encryption)
             )
             await self._serve_rest(service, attempts)
             await self._serve_grpc(service)
             await dispatcher.start()
-            self._stops.append(dispatcher.stop)
+            self._stops.push_async_callback(dispatcher.stop)
         except BaseException:
             await self.stop()
             raise
@@ -128,10 +130,7 @@ class CloudTasks:
     async def stop(self) -> None:
         """Takes no more calls, lets attempts under way end for a moment, and closes the state; can be called again."""
         # Calls that wait for the disk are answered, and the last answers of handlers are written, before it is closed.
-        while self._stops:
-            stopping = self._stops.pop()()
-            if hasattr(stopping, "__await__"):
-                await stopping
+        await self._stops.aclose()
 
     def _create_queues(self, engine: Engine) -> None:
         for name in self._settings.queues:
@@ -148,7 +147,7 @@ class CloudTasks:
         application.add_routes(identity_routes(self._identity))
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
-        self._stops.append(runner.cleanup)
+        self._stops.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, settings.host, settings.rest_port)
         try:
             await site.start()
@@ -166,7 +165,7 @@ class CloudTasks:
         except RuntimeError as error:
             raise PortTaken(wanted, "the address is in use or not this machine's") from error
         await server.start()
-        self._stops.append(lambda: server.stop(STOP_SECONDS))
+        self._stops.push_async_callback(server.stop, STOP_SECONDS)
         self.grpc_address = f"{_in_url(settings.host)}:{port}"
 
 

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from emulators.cloud_tasks import CloudTasks, Settings
 from emulators.identity import Identity
 from tests.browser.test_results_page import colour, contrast
+from tests.deadlines import WAIT_SECONDS_MAX
 
 PARENT = "projects/test/locations/here"
 QUEUE = f"{PARENT}/queues/emails"
@@ -34,6 +35,14 @@ class Fails(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base's name
         pass
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """A busy machine is waited for."""
+    expect.set_options(timeout=WAIT_SECONDS_MAX * 1_000)
+    yield
+    expect.set_options(timeout=None)
 
 
 @pytest.fixture
@@ -55,9 +64,9 @@ def stand_in(tmp_path: Path) -> Iterator[CloudTasks]:
     thread.start()
     identity = Identity(rsa.generate_private_key(65_537, 2_048))
     made = CloudTasks(Settings(state_folder=tmp_path, queues=(QUEUE, f"{PARENT}/queues/other")), identity)
-    asyncio.run_coroutine_threadsafe(made.start(), loop).result(60)
+    asyncio.run_coroutine_threadsafe(made.start(), loop).result(WAIT_SECONDS_MAX)
     yield made
-    asyncio.run_coroutine_threadsafe(made.stop(), loop).result(60)
+    asyncio.run_coroutine_threadsafe(made.stop(), loop).result(WAIT_SECONDS_MAX)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
@@ -115,7 +124,7 @@ def test_tasks_are_seen_run_and_deleted(open_page: Opener, api: Any, target: str
     expect(page.get_by_role("row", name="first")).to_contain_text("due, but the queue is paused")
     page.get_by_role("button", name="Run now first").click()
     row = page.locator("#tasks tr[data-key$='/first']")
-    expect(row).to_contain_text("500", timeout=20_000)
+    expect(row).to_contain_text("500")
     expect(row).to_contain_text("in 10 min")
     attempt = page.locator("#attempts tbody tr")
     expect(attempt).to_have_count(1)
@@ -131,13 +140,13 @@ def test_a_queue_is_paused_resumed_purged_and_deleted(open_page: Opener, api: An
     expect(page.locator("#queue-about")).to_contain_text("Paused")
     assert api.get_queue(name=QUEUE).state == tasks_v2.Queue.State.PAUSED
     create(api, "gone", "http://localhost/")
-    expect(page.locator("#tasks tbody tr")).to_have_count(1, timeout=20_000)
+    expect(page.locator("#tasks tbody tr")).to_have_count(1)
     page.get_by_role("button", name="Purge").click()
     expect(page.locator("#no-tasks")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("#queue-about")).to_contain_text("Running")
     page.get_by_role("button", name="Delete queue").click()
-    expect(page.locator("#queues li")).to_have_count(1, timeout=20_000)
+    expect(page.locator("#queues li")).to_have_count(1)
     expect(page.locator("#queue-title")).to_have_text("other")
 
 
@@ -185,5 +194,5 @@ def test_keys_reach_everything_and_keep_their_place_while_it_changes(open_page: 
         reached.append(page.evaluate("document.activeElement.textContent"))
     assert reached[2:] == ["Resume", "Purge", "Delete queue", "one", "Run now", "Delete"]
     create(api, "two", "http://localhost/")
-    expect(page.locator("#tasks tbody tr")).to_have_count(2, timeout=20_000)
+    expect(page.locator("#tasks tbody tr")).to_have_count(2)
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Delete one"

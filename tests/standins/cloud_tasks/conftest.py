@@ -17,13 +17,14 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import (
     CloudTasksGrpcTransport,
     CloudTasksRestTransport,
 )
+from multidict import CIMultiDict
 
 from emulators.cloud_tasks import CloudTasks, Settings
 from emulators.identity import Identity
+from tests.deadlines import WAIT_SECONDS_MAX
 
 PARENT = "projects/test/locations/here"
-#: Only guards against hanging.
-SECONDS_MAX = 60.0
+SECONDS_MAX = WAIT_SECONDS_MAX
 
 
 @dataclass
@@ -32,7 +33,8 @@ class Arrived:
 
     method: str
     path: str
-    headers: dict[str, str]
+    #: With the names as they were spelled, found by any spelling.
+    headers: CIMultiDict[str]
     body: bytes
 
 
@@ -46,8 +48,7 @@ class Target:
     came: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        # The names as they were spelled.
-        headers = {key.decode(): value.decode() for key, value in request.raw_headers}
+        headers = CIMultiDict((key.decode(), value.decode()) for key, value in request.raw_headers)
         arrived = Arrived(request.method, request.path_qs, headers, await request.read())
         reply = self.answers.pop(0) if self.answers else 200
         async with self.came:

@@ -46,14 +46,18 @@ async def test_a_task_arrives_as_it_was_created(client: Client, target: Target) 
     )
     (arrived,) = await target.requests(1)
     assert (arrived.method, arrived.path, arrived.body) == ("POST", "/work?n=1", b'{"n": 1}')
-    own = {key: value for key, value in arrived.headers.items() if key.startswith("X-CloudTasks-")}
+    own = {
+        key.lower(): value
+        for key, value in arrived.headers.items()
+        if key.lower().startswith("x-cloudtasks-")
+    }
     eta = created.schedule_time.timestamp_pb().ToMicroseconds()
     assert own == {
-        "X-CloudTasks-QueueName": queue.rpartition("/")[2],
-        "X-CloudTasks-TaskName": created.name.rpartition("/")[2],
-        "X-CloudTasks-TaskRetryCount": "0",
-        "X-CloudTasks-TaskExecutionCount": "0",
-        "X-CloudTasks-TaskETA": f"{eta // 1_000_000}.{eta % 1_000_000:06d}",
+        "x-cloudtasks-queuename": queue.rpartition("/")[2],
+        "x-cloudtasks-taskname": created.name.rpartition("/")[2],
+        "x-cloudtasks-taskretrycount": "0",
+        "x-cloudtasks-taskexecutioncount": "0",
+        "x-cloudtasks-tasketa": f"{eta // 1_000_000}.{eta % 1_000_000:06d}",
     }
     assert arrived.headers["User-Agent"] == "Google-Cloud-Tasks"
     assert arrived.headers["X-Mixed"] == "kept"
