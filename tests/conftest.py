@@ -52,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
 hypothesis.settings.register_profile(
     "turnout", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("turnout"), max_examples=25)
 hypothesis.settings.load_profile("turnout")
 
 
