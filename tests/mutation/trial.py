@@ -23,6 +23,7 @@ OURS = ("benchmarks", "emulators", "functions", "jobs", "tests", "turnout")
 #: A mutant may need so many times the processor time of the code as it is; more of it is a loop that never ends.
 CPU_FACTOR = 3.0
 CPU_MARGIN_SECONDS = 20.0
+FIRST_SECOND = 1_000_000_000
 #: All passed, or none was chosen.
 PASSED = (0, 5)
 QUIET = [
@@ -46,6 +47,7 @@ class Copy:
     def __init__(self, root: Path, folder: Path) -> None:
         self.folder = folder
         self._root = root
+        self._second = FIRST_SECOND
         shutil.rmtree(folder, ignore_errors=True)
         files = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -61,11 +63,18 @@ class Copy:
 
     def become(self, mutant: Mutant) -> None:
         """Makes the mistake."""
-        (self.folder / mutant.path).write_text(mutant.code())
+        self._write(mutant, mutant.code())
 
     def recover(self, mutant: Mutant) -> None:
         """Undoes it."""
-        shutil.copy2(self._root / mutant.path, self.folder / mutant.path)
+        self._write(mutant, (self._root / mutant.path).read_text())
+
+    def _write(self, mutant: Mutant, code: str) -> None:
+        path = self.folder / mutant.path
+        path.write_text(code)
+        # Python knows compiled code by its source's second and size: each version here has a second of its own.
+        self._second += 1
+        os.utime(path, (self._second, self._second))
 
 
 class Tests:
@@ -118,8 +127,8 @@ class Tests:
             resource.setrlimit(resource.RLIMIT_CPU, (self._cpu_seconds_max, self._cpu_seconds_max))
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.chdir(copy.folder)
-            sys.dont_write_bytecode = True
-            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+            sys.dont_write_bytecode = False
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
             sys.path[0] = str(copy.folder)
             for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
                 del sys.modules[name]
