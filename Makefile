@@ -16,7 +16,7 @@ ARGS ?=
 SEEDS ?= 1000
 TESTS ?=
 
-.PHONY: help venv up demo test test-under-load test-fast check format bench simulate lock clean
+.PHONY: help venv up demo test test-under-load test-fast mutate check format bench simulate lock clean
 
 help: ## what there is
 	@echo "Turnout: make TARGET"
@@ -72,6 +72,9 @@ test-under-load: $(STAMP) $(CHECKOV_STAMP) ## the suite beside busy loops, in fo
 test-fast: $(STAMP) ## what needs no emulator, in a minute: rules, contracts in memory, simulation
 	@exec $(BIN)/python -m pytest -m fast $(TESTS)
 
+mutate: $(STAMP) ## mistakes in the code, and whether a test finds each: make mutate ARGS="--sample 40 --seed 7"
+	@exec $(BIN)/python -m tests.mutation $(ARGS)
+
 check: $(STAMP) ## lint, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -96,5 +99,5 @@ lock: ## lock the dependencies anew (needs pip-tools in the environment)
 	@$(LOCK) --output-file requirements-checkov.txt requirements-checkov.in
 
 clean: ## remove the virtual environment, caches and the local cloud's state
-	@rm -rf $(VENV) .turnout .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@rm -rf $(VENV) .turnout .mutation .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

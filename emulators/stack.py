@@ -71,6 +71,7 @@ class LocalCloud:
         schedule: bool = True,
         port: int = 0,
         settings: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
         on_step: OnStep = lambda *_: None,
         on_fetch: Callable[[str, int, int], None] = lambda *_: None,
         root: Path = ROOT,
@@ -81,6 +82,7 @@ class LocalCloud:
         self._schedule = schedule
         self._port = port
         self._settings = dict(settings or {})
+        self._given = dict(os.environ if environment is None else environment)
         self._on_step = on_step
         self._on_fetch = on_fetch
         self._root = root
@@ -102,7 +104,7 @@ class LocalCloud:
         self.function_urls: dict[str, str] = {}
         #: The variables of this cloud alone.
         self.variables: dict[str, str] = {}
-        #: What any process needs as its environment to work with this cloud: this process's, and the cloud's own.
+        #: What any process needs as its environment to work with this cloud: what it was given, and the cloud's own.
         self.environment: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -240,11 +242,11 @@ class LocalCloud:
             "CLOUD_SCHEDULER_EMULATOR_HOST": self.scheduler_ports.grpc_host,
             "CLOUD_RUN_EMULATOR_HOST": self.run_ports.grpc_host,
             "TOKEN_CERTS_URL": self.scheduler_ports.url + JWKS_PATH,
-            "TURNOUT_PEPPER": os.environ.get("TURNOUT_PEPPER") or secrets.token_urlsafe(PEPPER_BYTES),
+            "TURNOUT_PEPPER": self._given.get("TURNOUT_PEPPER") or secrets.token_urlsafe(PEPPER_BYTES),
             "TURNOUT_URL": self.base_url,
             **self._settings,
         }
-        self.environment = {**os.environ, **self.variables}
+        self.environment = {**self._given, **self.variables}
 
     async def _start_google(self) -> None:
         with self._step("emulators"):
@@ -276,7 +278,7 @@ class LocalCloud:
                 "The gateway",
                 [sys.executable, "-m", "emulators.gateway", str(self._port), urls],
                 log=self.log_folder / "gateway.log",
-                environment=os.environ,
+                environment=self._given,
             )
             self._processes["gateway"] = process
             await until_ready(process, self._gateway_answers, seconds_max=GATEWAY_SECONDS_MAX)

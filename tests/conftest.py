@@ -19,6 +19,7 @@ from emulators.resources import create_resources
 from emulators.stack import LocalCloud
 from tests import fast, leftovers, needs, workers
 from tests.deadlines import TEST_SECONDS_MAX
+from tests.environment import plain_environment
 from tests.infrastructure import providers
 from turnout.gcp.votes.settings import Settings
 
@@ -52,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 hypothesis.settings.register_profile(
     "turnout", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("turnout"), max_examples=25)
 hypothesis.settings.load_profile("turnout")
 
 
@@ -119,6 +121,7 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
         state_folder=tmp_path_factory.mktemp("local-cloud"),
         project="test-turnout",
         schedule=False,
+        environment=plain_environment(),
         # Short times, so that a poll is closed and certified within seconds; 10 s is Pub/Sub's shortest deadline.
         settings={
             "TURNOUT_ACK_DEADLINE_SECONDS": "10",

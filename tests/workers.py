@@ -54,7 +54,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Puts long groups first, and leaves the order within each as it is: it may be random."""
+    if not hasattr(config, "workerinput"):
+        return
     ranks = {group: rank for rank, group in enumerate(GROUPS)}
     items.sort(key=lambda item: ranks.get(group_of(item.nodeid), len(ranks)))

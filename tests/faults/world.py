@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import os
 import secrets
 import signal
 import time
@@ -23,6 +22,7 @@ from emulators.processes import POLL_SECONDS, Process, free_port, stop_all
 from emulators.resources import create_resources
 from emulators.run import job_named, start_function, start_job, until_function_ready
 from tests.deadlines import WAIT_SECONDS_MAX
+from tests.environment import plain_environment
 from tests.factories import messages_of
 from tests.faults.proxy import Call, Proxy
 from tests.faults.running import LOOK_SECONDS, Function, Job
@@ -287,7 +287,7 @@ class World:
     def _environment(self, pubsub: Proxy, firestore: Proxy, settings: Mapping[str, object]) -> dict[str, str]:
         told = {f"TURNOUT_{name.upper()}": str(value) for name, value in {**QUICK, **settings}.items()}
         return {
-            **os.environ,
+            **plain_environment(),
             "GOOGLE_CLOUD_PROJECT": self._project,
             "TURNOUT_PEPPER": PEPPER,
             "PUBSUB_EMULATOR_HOST": pubsub.host,

@@ -16,6 +16,7 @@ import pytest
 from emulators.errors import NotReady, ProcessDied, ProcessUnstartable
 from emulators.processes import ROOT, Process, free_port, port_is_free, until_ready
 from tests.deadlines import WAIT_SECONDS_MAX
+from tests.environment import plain_environment
 from tests.local_cloud.helpers import alive, eventually
 
 #: A process with a child of its own, as gunicorn has; both say their ids, and neither heeds SIGTERM.
@@ -40,7 +41,7 @@ HOLDER = textwrap.dedent("""
 
 
 def start(tmp_path: Path, *command: str) -> Process:
-    return Process("The process", command, log=tmp_path / "it.log", environment=os.environ)
+    return Process("The process", command, log=tmp_path / "it.log", environment=plain_environment())
 
 
 def hold(tmp_path: Path) -> subprocess.Popen[bytes]:

@@ -26,6 +26,7 @@ from emulators.processes import ROOT
 from emulators.stack import DEFAULT_PROJECT, LOCATION, LocalCloud
 from tests.conftest import run_apart, unavailable
 from tests.deadlines import WAIT_SECONDS_MAX
+from tests.environment import plain_environment
 from tests.local_cloud.helpers import alive, eventually
 from turnout.deployment import FUNCTIONS, JOBS
 
@@ -84,6 +85,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
         project="test-stack",
         schedule=False,
         settings={"TURNOUT_BUNDLE_VOTES_MAX": "300"},
+        environment=plain_environment(),
     )
     try:
         run_apart(cloud.start())
@@ -206,7 +208,9 @@ async def test_while_all_is_well_nothing_has_failed(cloud: LocalCloud) -> None:
 async def test_a_function_that_cannot_start_stops_everything_and_is_named(tmp_path: Path) -> None:
     root = working_copy(tmp_path / "root")
     (root / "functions" / "main.py").write_text("raise RuntimeError('planted')")
-    broken = LocalCloud(state_folder=tmp_path / "state", root=root, schedule=False)
+    broken = LocalCloud(
+        state_folder=tmp_path / "state", root=root, schedule=False, environment=plain_environment()
+    )
     with pytest.raises(ProcessDied, match=r"The function \w+ ended with exit code 1[\s\S]*planted"):
         await broken.start()
     assert broken.processes
@@ -240,6 +244,7 @@ async def test_a_part_that_dies_is_named_with_its_log(tmp_path: Path, cloud: Loc
         state_folder=tmp_path / "state",
         root=working_copy(tmp_path / "root"),
         schedule=True,
+        environment=plain_environment(),
         on_step=lambda *each: steps.append(each),
     ) as other:
         assert {name for name, seconds in steps if seconds is None} == {
@@ -254,7 +259,9 @@ async def test_a_part_that_dies_is_named_with_its_log(tmp_path: Path, cloud: Loc
 async def test_schedules_call_functions_and_start_jobs(tmp_path: Path, cloud: LocalCloud) -> None:
     """Forced by Google's own client, so that no test waits for a full minute."""
     assert cloud.google.processes  # the jars can be had
-    async with LocalCloud(state_folder=tmp_path, root=working_copy(tmp_path / "root")) as other:
+    async with LocalCloud(
+        state_folder=tmp_path, root=working_copy(tmp_path / "root"), environment=plain_environment()
+    ) as other:
         host = other.variables["CLOUD_SCHEDULER_EMULATOR_HOST"]
         async with grpc.aio.insecure_channel(host) as channel:
             client = CloudSchedulerAsyncClient(transport=CloudSchedulerGrpcAsyncIOTransport(channel=channel))
@@ -286,6 +293,7 @@ def start_apart(tmp_path: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-c", UP, str(tmp_path / "state"), str(root)],
             cwd=ROOT,
+            env=plain_environment(),
             stdout=output,
             stderr=output,
         )

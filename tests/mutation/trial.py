@@ -23,8 +23,9 @@ OURS = ("benchmarks", "emulators", "functions", "jobs", "tests", "turnout")
 #: A mutant may need so many times the processor time of the code as it is; more of it is a loop that never ends.
 CPU_FACTOR = 3.0
 CPU_MARGIN_SECONDS = 20.0
-#: A test of the fast half that waits so long waits for ever.
-TEST_SECONDS_MAX = 60
+FIRST_SECOND = 1_000_000_000
+#: All passed, or none was chosen.
+PASSED = (0, 5)
 QUIET = [
     "-W",
     "ignore::pytest.PytestAssertRewriteWarning",
@@ -46,6 +47,7 @@ class Copy:
     def __init__(self, root: Path, folder: Path) -> None:
         self.folder = folder
         self._root = root
+        self._second = FIRST_SECOND
         shutil.rmtree(folder, ignore_errors=True)
         files = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -61,33 +63,61 @@ class Copy:
 
     def become(self, mutant: Mutant) -> None:
         """Makes the mistake."""
-        (self.folder / mutant.path).write_text(mutant.code())
+        self._write(mutant, mutant.code())
 
     def recover(self, mutant: Mutant) -> None:
         """Undoes it."""
-        shutil.copy2(self._root / mutant.path, self.folder / mutant.path)
+        self._write(mutant, (self._root / mutant.path).read_text())
+
+    def _write(self, mutant: Mutant, code: str) -> None:
+        path = self.folder / mutant.path
+        path.write_text(code)
+        # Python knows compiled code by its source's second and size: each version here has a second of its own.
+        self._second += 1
+        os.utime(path, (self._second, self._second))
 
 
 class Tests:
-    """A choice of tests, and the processor time that they take when nothing is wrong."""
+    """The tests that a mutant is tried on: first those that import what it is in, for they tell soonest; then all others."""
 
-    def __init__(self, options: Sequence[str], *, cpu_seconds: float | None = None) -> None:
+    def __init__(
+        self, options: Sequence[str], paths: Sequence[str], *, cpu_seconds: float | None = None
+    ) -> None:
         self._options = [*QUIET, *options]
+        self.paths = list(paths)
         self._cpu_seconds_max = (
             int(cpu_seconds * CPU_FACTOR + CPU_MARGIN_SECONDS) if cpu_seconds else resource.RLIM_INFINITY
         )
 
-    def run(self, copy: Copy) -> tuple[bool, str]:
-        """Whether all tests pass, and what they printed."""
+    def pass_with(self, mutant: Mutant, copy: Copy) -> tuple[bool, str]:
+        """Whether all tests pass on a copy with this mutant, and what they printed."""
+        near = self._near(mutant, copy)
+        if near:
+            passed, output = self.run(copy, near)
+            if not passed:
+                return False, output
+        return self.run(copy, [*(f"--ignore={path}" for path in near), *self.paths])
+
+    def run(self, copy: Copy, what: Sequence[str]) -> tuple[bool, str]:
+        """Whether some tests pass, and what they printed."""
         output = copy.folder / "output"
         child = os.fork()
         if not child:
-            self._be_pytest(copy, output)
+            self._be_pytest([*self._options, *what], copy, output)
         _, status = os.waitpid(child, 0)
         _end_group(child)
-        return os.waitstatus_to_exitcode(status) == 0, output.read_text(errors="replace")
+        return os.waitstatus_to_exitcode(status) in PASSED, output.read_text(errors="replace")
 
-    def _be_pytest(self, copy: Copy, output: Path) -> None:
+    def _near(self, mutant: Mutant, copy: Copy) -> list[str]:
+        module = mutant.path.removesuffix(".py").replace("/", ".")
+        return [
+            path.relative_to(copy.folder).as_posix()
+            for folder in self.paths
+            for path in sorted((copy.folder / folder).rglob("test_*.py"))
+            if f"{module} " in path.read_text()
+        ]
+
+    def _be_pytest(self, arguments: list[str], copy: Copy, output: Path) -> None:
         code = 1
         try:
             os.setpgid(0, 0)
@@ -97,14 +127,14 @@ class Tests:
             resource.setrlimit(resource.RLIMIT_CPU, (self._cpu_seconds_max, self._cpu_seconds_max))
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.chdir(copy.folder)
-            sys.dont_write_bytecode = True
-            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+            sys.dont_write_bytecode = False
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
             sys.path[0] = str(copy.folder)
             for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
                 del sys.modules[name]
             import pytest  # noqa: PLC0415  # after the fork's own path is set
 
-            code = int(pytest.main(self._options))
+            code = int(pytest.main(arguments))
         except BaseException:  # noqa: BLE001  # this process knows no caller
             traceback.print_exc()
         finally:
@@ -139,7 +169,7 @@ def read_libraries(root: Path, options: Sequence[str]) -> None:
 def cpu_seconds_of(tests: Tests, copy: Copy) -> float:
     """The processor time that tests take on the code as it is; they must pass."""
     before = _children_seconds()
-    passed, output = tests.run(copy)
+    passed, output = tests.run(copy, tests.paths)
     if not passed:
         raise SystemExit(f"The tests fail without any mutant:\n{output[-4_000:]}")
     return _children_seconds() - before
