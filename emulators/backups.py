@@ -17,6 +17,7 @@ METADATA = "{name}.overall_export_metadata"
 #: The emulator in Datastore mode empties no single database; these kinds are all that is ever written there.
 RECORD_KINDS = ("Tally", "TallyHistory")
 ENTITIES_A_CALL = 500
+CALLS_MAX = 10_000
 GOOD = 200
 
 
@@ -56,7 +57,10 @@ class Database:
     async def empty_record(self) -> None:
         """Deletes every entity of the record's kinds; for a database in Datastore mode."""
         for kind in RECORD_KINDS:
-            while keys := await self._keys(kind):
+            for _ in range(CALLS_MAX):
+                keys = await self._keys(kind)
+                if not keys:
+                    break
                 await self._call(
                     f"/v1/projects/{self._project}:commit",
                     {
@@ -65,6 +69,8 @@ class Database:
                         "mutations": [{"delete": key} for key in keys],
                     },
                 )
+            else:
+                raise BackupFailed(f"{self._name} still holds {kind} after {CALLS_MAX} deletions.")
 
     @property
     def _name(self) -> str:
