@@ -16,11 +16,11 @@ ARGS ?=
 SEEDS ?= 1000
 TESTS ?=
 
-.PHONY: help venv up demo test check format bench simulate lock clean
+.PHONY: help venv up demo test test-under-load test-fast check format bench simulate lock clean
 
 help: ## what there is
 	@echo "Turnout: make TARGET"
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' Makefile | while IFS='|' read -r target text; do printf '  %-9s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' Makefile | while IFS='|' read -r target text; do printf '  %-15s %s\n' "$$target" "$$text"; done
 
 venv: $(STAMP) ## the virtual environment with everything in it
 
@@ -65,6 +65,12 @@ demo: $(STAMP) ## a poll from its votes to its tally on the local cloud: make de
 
 test: check $(CHECKOV_STAMP) ## the whole test suite
 	@exec $(BIN)/python -m pytest $(TESTS)
+
+test-under-load: $(STAMP) $(CHECKOV_STAMP) ## the suite beside busy loops, in four orders (an hour)
+	@exec $(BIN)/python -m tests.under_load $(TESTS)
+
+test-fast: $(STAMP) ## what needs no emulator, in a minute: rules, contracts in memory, simulation
+	@exec $(BIN)/python -m pytest -m fast $(TESTS)
 
 check: $(STAMP) ## lint, format and types
 	@$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """What the tests stand on: Google's emulators, started once for the suite; each test has a project of its own in them."""
 
 import asyncio
+import os
 import secrets
 import signal
 import time
@@ -16,7 +17,7 @@ from emulators.errors import FetchFailed, JavaMissing
 from emulators.google import GoogleEmulators
 from emulators.resources import create_resources
 from emulators.stack import LocalCloud
-from tests import leftovers, needs, workers
+from tests import fast, leftovers, needs, workers
 from tests.deadlines import TEST_SECONDS_MAX
 from turnout.gcp.votes.settings import Settings
 
@@ -24,12 +25,21 @@ T = TypeVar("T")
 
 SettingsMaker = Callable[..., Settings]
 
+#: The emulators run for minutes here, so a compiler that takes its time costs more than it gives: a sixth of the suite's.
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Lets a run choose how long the simulation takes."""
+    parser.addoption("--seeds", type=int, default=1_000, help="the seeds that the simulation runs")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the session independent of where it was started, and of how busy the machine is."""
-    for plugin in (leftovers, needs, workers):
+    for plugin in (fast, leftovers, needs, workers):
         config.pluginmanager.register(plugin)
+    os.environ.setdefault("JDK_JAVA_OPTIONS", JAVA_OPTIONS)
     if config.option.timeout is None:
         config.option.timeout = TEST_SECONDS_MAX
     # A shell's background jobs ignore SIGINT, and so would all processes that tests start.

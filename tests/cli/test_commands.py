@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import Shell, no_cloud
 from tests.conftest import run_apart
+from tests.deadlines import WAIT_SECONDS_MAX
 from turnout.base.clock import SystemClock
 from turnout.gcp.votes.settings import Settings
 from turnout.gcp.votes.wiring import Wiring
@@ -66,7 +67,9 @@ def create_poll(settings: Settings, poll: str) -> None:
 def put_in_queue(settings: Settings, data: bytes) -> None:
     with_core(
         settings,
-        lambda wiring: wiring.topic().publish([Outgoing(data, {"from": "a test"})], timeout_seconds=10),
+        lambda wiring: wiring.topic().publish(
+            [Outgoing(data, {"from": "a test"})], timeout_seconds=WAIT_SECONDS_MAX
+        ),
     )
 
 
@@ -154,11 +157,11 @@ def test_a_dead_letter_is_listed_with_its_reason_and_stays(core_shell: Shell, se
     assert "1 dead letter:" in drained
 
     (letter,) = json.loads(core_shell.done("dead-letters", "list", "--json"))
-    assert letter["reason"].startswith("The data is no bundle")
+    assert letter["reason"].startswith("The data is not a bundle")
     assert letter["size_bytes"] == len(b"no bundle")
     shown = core_shell.done("dead-letters", "list")
     assert letter["id"] in shown
-    assert "The data is no bundle" in shown
+    assert "The data is not a bundle" in shown
 
 
 def test_redriven_dead_letters_are_in_the_queue_again_and_no_longer_dead(

@@ -12,6 +12,7 @@ from cli import crowd
 from cli.crowd import Crowd, Plan, Request
 from cli.faults import NoAnswer, Refused
 from tests.local_cloud.helpers import serving
+from turnout.base.retry import RetryPolicy
 
 CHOICES = ("Ada", "Grace", "Earl Grey")
 
@@ -87,8 +88,7 @@ class Intake:
 
 @pytest.fixture(autouse=True)
 def patient_for_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crowd, "BACKOFF_FIRST_SECONDS", 0.001)
-    monkeypatch.setattr(crowd, "BACKOFF_MAX_SECONDS", 0.002)
+    monkeypatch.setattr(crowd, "PATIENCE", RetryPolicy(first_seconds=0.001, max_seconds=0.002))
 
 
 async def test_every_vote_is_promised_once_though_answers_are_lost_and_the_intake_is_full() -> None:

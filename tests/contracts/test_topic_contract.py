@@ -152,7 +152,7 @@ async def test_an_endless_reason_does_not_stop_a_burial(services: Services) -> N
 
 
 async def test_a_message_that_is_redriven_is_the_one_that_was_buried(services: Services) -> None:
-    await services.topic.publish([a_message(1)], timeout_seconds=5)
+    await services.topic.publish([a_message(1)], timeout_seconds=WAIT_SECONDS_MAX)
     (message,) = await lease_all(services.subscription, 1)
     await DeadLetterTopic(services.dead_letter_topic).bury(message, "the cause is mended now")
     await services.subscription.acknowledge([message.ack_id])
@@ -179,14 +179,14 @@ async def test_what_does_not_fit_into_one_request_is_refused_whole(
     services: Services, messages: list[Outgoing]
 ) -> None:
     with pytest.raises(ValueError, match="one publish takes"):
-        await services.topic.publish(messages, timeout_seconds=5)
+        await services.topic.publish(messages, timeout_seconds=WAIT_SECONDS_MAX)
 
     assert await services.subscription.lease(10, wait_seconds=1.5) == []
 
 
 async def test_as_many_messages_as_one_request_takes_are_published_in_one(services: Services) -> None:
     await services.topic.publish(
-        [a_message(number) for number in range(PUBLISH_MESSAGES_MAX)], timeout_seconds=20
+        [a_message(number) for number in range(PUBLISH_MESSAGES_MAX)], timeout_seconds=WAIT_SECONDS_MAX
     )
 
     found: set[bytes] = set()

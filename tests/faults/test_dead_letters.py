@@ -11,10 +11,10 @@ from turnout.votes.poll import Poll
 DEAD = b"/topics/votes-dead"
 #: Each with a part of the reason that a person reads.
 MALFORMED: dict[str, tuple[bytes, str]] = {
-    "noise": (b"\xff\x00\xfe no bundle", "The data is no bundle"),
-    "nothing but an attribute": (b"", "The data is no bundle"),
-    "json of the wrong kind": (b'{"poll": "finals", "choice": "red"}', "The data is no bundle"),
-    "nested without end": (b"\x91" * 100_000, "The data is no bundle"),
+    "noise": (b"\xff\x00\xfe no bundle", "The data is not a bundle"),
+    "nothing but an attribute": (b"", "The data is not a bundle"),
+    "json of the wrong kind": (b'{"poll": "finals", "choice": "red"}', "The data is not a bundle"),
+    "nested without end": (b"\x91" * 100_000, "The data is not a bundle"),
     "a future format": (
         msgspec.msgpack.encode(["0" * 32, "finals", 1, {0: 1}, [], "turnout/2"]),
         "its format is not",

@@ -126,7 +126,7 @@ async def persist(wiring: Wiring) -> None:
 async def count(wiring: Wiring) -> None:
     bundle = Bundle(random_id(), "finals", 1_700_000_000_000, {0: 1})
     async with Wiring(wiring.settings) as another:
-        await another.topic().publish([Outgoing(b"not a bundle")], timeout_seconds=10)
+        await another.topic().publish([Outgoing(b"not a bundle")], timeout_seconds=WAIT_SECONDS_MAX)
         # The same bundle twice: the second one stops at the ledger, which is read for it.
         for _time in range(2):
             await another.topic().publish(messages_of([bundle]), timeout_seconds=WAIT_SECONDS_MAX)

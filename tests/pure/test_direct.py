@@ -17,17 +17,17 @@ from functions.http.direct import directly
 from functions.http.cors import cross_origin
 from functions.http.replies import Accepted, answering
 from functions.http.request import expect_method
-from turnout.base.errors import PollUnknown
+from turnout.base.errors import PathUnknown
 
 @functions_framework.aio.http
 @directly
 @cross_origin
-@answering
+@answering({})
 async def greet(request):
     expect_method(request, "POST")
     body = b"".join([part async for part in request.stream()])
     if body == b"unknown":
-        raise PollUnknown("finals")
+        raise PathUnknown("/nowhere")
     if body == b"crash":
         raise RuntimeError("planted")
     return Accepted({"path": request.scope["path"], "body": body.decode()})

@@ -75,7 +75,7 @@ class Leases:
 
     async def acknowledge(self, messages: Iterable[Message]) -> None:
         """Acknowledges what was handled. If that fails, the messages come back, and their family knows them again."""
-        ack_ids = self._drop(messages)
+        ack_ids = self._drop(message.ack_id for message in messages)
         try:
             await self._subscription.acknowledge(ack_ids)
         except ServiceUnavailable as error:
@@ -83,13 +83,11 @@ class Leases:
 
     async def release(self, messages: Iterable[Message]) -> None:
         """Gives leases back. If that fails, the messages come back when their deadline has passed."""
-        await self._release(self._drop(messages))
+        await self._release(self._drop(message.ack_id for message in messages))
 
     async def release_all(self) -> None:
         """Gives all leases back."""
-        ack_ids, self._held = list(self._held), {}
-        self._note_held()
-        await self._release(ack_ids)
+        await self._release(self._drop(list(self._held)))
 
     async def bury(self, message: Message, reason: str) -> None:
         """Sends a message that cannot be handled to the dead letters, with the reason, and acknowledges it."""
@@ -117,11 +115,12 @@ class Leases:
             # Some may have been released meanwhile, and an extension that arrives late hides them once more.
             self.note_hidden()
 
-    def _drop(self, messages: Iterable[Message]) -> list[str]:
-        ack_ids = [each.ack_id for each in messages if self._held.pop(each.ack_id, None) is not None]
-        if ack_ids:
+    def _drop(self, ack_ids: Iterable[str]) -> list[str]:
+        """Those of the ack ids that were held: up to now, and no longer."""
+        dropped = [ack_id for ack_id in ack_ids if self._held.pop(ack_id, None) is not None]
+        if dropped:
             self._note_held()
-        return ack_ids
+        return dropped
 
     async def _release(self, ack_ids: list[str]) -> None:
         self._progress.released += len(ack_ids)
