@@ -184,7 +184,14 @@ def test_an_open_poll_is_not_certified(api: httpx.Client, poll: str) -> None:
     assert (reply.status_code, problem_of(reply)) == (409, "not-certifiable")
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_polls_have_a_head(api: httpx.Client, poll: str) -> None:
+    for path in ("/polls?limit=1", f"/polls/{poll}"):
+        reply = api.head(path)
+        assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json")
+        assert reply.content == b""
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "TRACE"])
 def test_polls_are_never_replaced_or_deleted(api: httpx.Client, poll: str, method: str) -> None:
     for path in ("/polls", f"/polls/{poll}"):
         assert api.request(method, path).status_code == 405
