@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -232,6 +233,17 @@ class World:
                 timeout=aiohttp.ClientTimeout(total=WAIT_SECONDS_MAX),
             )
         return Function(process, port, self._session)
+
+    def start_audit(self, poll: Poll) -> Process:
+        """Starts `turnout audit`, as a person does."""
+        process = Process(
+            "turnout audit",
+            [sys.executable, "-c", "from cli import app; app()", "audit", poll.id],
+            log=self._folder / f"audit-{next(self._ids)}.log",
+            environment=self._environment(self.pubsub, self.firestore, {}),
+        )
+        self._processes.append(process)
+        return process
 
     async def until_refused(self, function: Function) -> None:
         """Waits until a function takes no new connection."""
