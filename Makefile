@@ -70,7 +70,7 @@ test-under-load: $(STAMP) $(CHECKOV_STAMP) ## the suite beside busy loops, in fo
 	@exec $(BIN)/python -m tests.under_load $(TESTS)
 
 test-fast: $(STAMP) ## what needs no emulator, in a minute: rules, contracts in memory, simulation
-	@exec $(BIN)/python -m pytest -m fast $(TESTS)
+	@exec $(BIN)/python -m pytest -m fast -p no:schemathesis $(TESTS)
 
 mutate: $(STAMP) ## mistakes in the code, and whether a test finds each: make mutate ARGS="--sample 40 --seed 7"
 	@exec $(BIN)/python -m tests.mutation $(ARGS)

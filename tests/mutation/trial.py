@@ -33,6 +33,8 @@ QUIET = [
     "-q",
     "-n0",
     "-p",
+    "no:schemathesis",
+    "-p",
     "no:randomly",
     "-p",
     "no:cacheprovider",
