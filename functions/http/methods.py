@@ -23,4 +23,4 @@ class EveryMethod(Route):
 
 def take_every_method() -> None:
     """Call it before the framework builds its application: in the file that is deployed."""
-    functions_framework.aio.Route = EveryMethod
+    functions_framework.aio.Route = EveryMethod  # type: ignore[attr-defined,assignment]

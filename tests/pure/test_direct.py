@@ -53,12 +53,12 @@ AppMaker = Callable[[str, Path], Starlette]
 @pytest.fixture
 def make_app(monkeypatch: pytest.MonkeyPatch) -> AppMaker:
     """Builds the application of a function as the framework does: `make_app("vote", path)`."""
-    monkeypatch.setattr(aio, "Route", aio.Route)  # the source binds it to another class
+    monkeypatch.setattr(aio, "Route", vars(aio)["Route"])  # the source binds it to another class
     monkeypatch.setattr(sys, "path", list(sys.path))  # the framework adds the source's folder
 
     def make(target: str, source: Path) -> Starlette:
         monkeypatch.delitem(sys.modules, source.stem, raising=False)
-        app: Starlette = aio.create_asgi_app(target, str(source))
+        app: Starlette = aio.create_asgi_app(target, str(source))  # type: ignore[no-untyped-call]
         return app
 
     return make

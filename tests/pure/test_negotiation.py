@@ -25,7 +25,7 @@ def sent(name: str, *values: str) -> Headers:
 
 
 def form_for(*accept: str) -> str:
-    offered: dict[str, str] = {**MEDIA_TYPES}
+    offered = {str(form): media_type for form, media_type in MEDIA_TYPES.items()}
     return preferred(sent("accept", *accept), offered, "json")
 
 
