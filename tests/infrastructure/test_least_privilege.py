@@ -140,7 +140,7 @@ async def audit(wiring: Wiring) -> None:
 async def see_it_empty(wiring: Wiring) -> None:
     """Lets time pass until no publish and no lease can be under way; a drain then sees the queue empty."""
     assert isinstance(wiring.clock, LaterClock)
-    wiring.clock.ahead += timedelta(seconds=wiring.settings.ack_deadline_seconds + 10)
+    wiring.clock.ahead += timedelta(seconds=wiring.settings.ack_deadline_seconds + 20)
     async with Wiring(wiring.settings, clock=wiring.clock) as another:
         await another.drain().run()
 
@@ -159,7 +159,7 @@ DOINGS: dict[str, Callable[[Wiring], Awaitable[None]]] = {
 async def quick(make_settings: SettingsMaker) -> Settings:
     """Settings under which a poll can be certified at once: short idling, caches and publishes."""
     settings = make_settings(
-        idle_seconds=0.5, poll_cache_seconds=0.1, publish_deadline_seconds=0.1, publish_attempt_seconds=0.1
+        idle_seconds=0.5, poll_cache_seconds=5.0, publish_deadline_seconds=2.0, publish_attempt_seconds=2.0
     )
     await create_resources(settings)
     async with Wiring(settings) as wiring:
