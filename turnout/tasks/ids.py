@@ -12,9 +12,9 @@ from turnout.base.chance import Chance
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 MILLISECOND_BITS = 40
 RANDOM_BITS = 12
-TASK_ID_MAX = 2 ** (MILLISECOND_BITS + RANDOM_BITS) - 1
+TASK_ID_MAX = (1 << (MILLISECOND_BITS + RANDOM_BITS)) - 1
 #: Ids that one draw gives at most.
-DRAW_MAX = 2**RANDOM_BITS
+DRAW_MAX = 1 << RANDOM_BITS
 #: Ranges of the store's indexes that tasks are spread over. A constant: a stored task's shard must never change.
 SHARDS = 32
 
