@@ -16,11 +16,11 @@ ARGS ?=
 SEEDS ?= 1000
 TESTS ?=
 
-.PHONY: help venv up demo test check format bench simulate lock clean
+.PHONY: help venv up demo test test-under-load test-fast mutate check format bench simulate lock clean
 
 help: ## what there is
 	@echo "Turnout: make TARGET"
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' Makefile | while IFS='|' read -r target text; do printf '  %-9s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' Makefile | while IFS='|' read -r target text; do printf '  %-15s %s\n' "$$target" "$$text"; done
 
 venv: $(STAMP) ## the virtual environment with everything in it
 
@@ -66,6 +66,15 @@ demo: $(STAMP) ## a poll from its votes to its tally on the local cloud: make de
 test: check $(CHECKOV_STAMP) ## the whole test suite
 	@exec $(BIN)/python -m pytest $(TESTS)
 
+test-under-load: $(STAMP) $(CHECKOV_STAMP) ## the suite beside busy loops, in four orders (an hour)
+	@exec $(BIN)/python -m tests.under_load $(TESTS)
+
+test-fast: $(STAMP) ## what needs no emulator, in a minute: rules, contracts in memory, simulation
+	@exec $(BIN)/python -m pytest -m fast -p no:schemathesis $(TESTS)
+
+mutate: $(STAMP) ## mistakes in the code, and whether a test finds each: make mutate ARGS="--sample 40 --seed 7"
+	@exec $(BIN)/python -m tests.mutation $(ARGS)
+
 check: $(STAMP) ## lint, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -78,7 +87,7 @@ format: $(STAMP) ## mend what can be mended by a tool
 bench: $(STAMP) ## the figures of this machine
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
-simulate: $(STAMP) ## many seeded runs with every fault: make simulate SEEDS=100000
+simulate: $(STAMP) ## many seeded runs with every fault: make simulate SEEDS=100000 ARGS=queue
 	@exec $(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 # The files that pip reads with --require-hashes: what is deployed, and what is developed and tested with.
@@ -90,5 +99,5 @@ lock: ## lock the dependencies anew (needs pip-tools in the environment)
 	@$(LOCK) --output-file requirements-checkov.txt requirements-checkov.in
 
 clean: ## remove the virtual environment, caches and the local cloud's state
-	@rm -rf $(VENV) .turnout .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@rm -rf $(VENV) .turnout .mutation .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

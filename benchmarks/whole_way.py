@@ -20,7 +20,8 @@ from benchmarks.intake import vote_url, warm_up
 from benchmarks.load import Load, post
 from benchmarks.progress import say
 from benchmarks.table import Figure, median_of
-from emulators.scheduler import scheduler_headers, utc_now
+from emulators.cloud_scheduler.target import scheduler_headers
+from emulators.identity.tokens import utc_now
 from emulators.stack import LocalCloud
 from turnout.gcp.votes.wiring import Wiring
 from turnout.votes.poll import OnePer, Poll

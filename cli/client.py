@@ -38,12 +38,19 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Client:
-    """Calls the functions behind one address; every fault becomes `Refused` or `NoAnswer`."""
+    """Calls the functions behind one address, or each at its own; every fault becomes `Refused` or `NoAnswer`."""
 
-    def __init__(self, base_url: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        environment: Mapping[str, str] | None = None,
+        own: Mapping[str, str] | None = None,
+    ) -> None:
         self.base_url = base_url
         self._environment = os.environ if environment is None else environment
-        self._token = ""
+        self._own = own or {}
+        #: By audience.
+        self._tokens: dict[str, str] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -69,8 +76,20 @@ class Client:
         """What the answer's JSON says."""
         answer = await self.ask(method, path, body=body, headers=headers)
         if answer.status >= FAULTS_FROM:
-            raise fault(answer, self.base_url)
+            raise fault(answer, self.address(path))
         return self.read(answer, kind)
+
+    def address(self, path: str) -> str:
+        """The address that a path is called at."""
+        if self.base_url:
+            return self.base_url
+        function = function_for_path(path.partition("?")[0])
+        found = self._own.get(function.name, "") if function else ""
+        if not found:
+            raise NoAnswer(
+                f"The environment names no address for {path}: set TURNOUT_URL, or all that `terraform output -raw environment` says"
+            )
+        return found
 
     async def ask(
         self, method: str, path: str, *, body: object = None, headers: Mapping[str, str] | None = None
@@ -78,15 +97,16 @@ class Client:
         """The answer, whatever it says."""
         if self._session is None:
             raise RuntimeError("the client is used outside its context")
+        address = self.address(path)
         sent = {"Accept": JSON, **(await self._authorization(path)), **(headers or {})}
         if body is not None:
             sent["Content-Type"] = JSON
         data = None if body is None else msgspec.json.encode(body)
         try:
-            async with self._session.request(method, self.base_url + path, data=data, headers=sent) as answer:
+            async with self._session.request(method, address + path, data=data, headers=sent) as answer:
                 return Answer(answer.status, await answer.read())
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise silence(self.base_url, error) from None
+            raise silence(address, error) from None
 
     def read(self, answer: Answer, kind: type[T]) -> T:
         """The answer's JSON as a struct."""
@@ -94,18 +114,23 @@ class Client:
             return msgspec.json.decode(answer.body, type=kind)
         except msgspec.DecodeError:
             raise NoAnswer(
-                f"{self.base_url} answers, but not as Turnout does: is the address right?"
+                f"{self.base_url or 'The function'} answers, but not as Turnout does: is the address right?"
             ) from None
 
     async def _authorization(self, path: str) -> dict[str, str]:
         """Private functions of a deployed Turnout want to know who calls; the local cloud has no identities."""
         function = function_for_path(path.partition("?")[0])
-        if not self.base_url.startswith("https://") or function is None or function.access == "public":
+        if function is None or function.access == "public":
             return {}
-        if not self._token:
+        address = self.address(path)
+        if not address.startswith("https://"):
+            return {}
+        # Behind a load balancer, too, a token is for the service itself, and not for the domain.
+        audience = self._own.get(function.name, address)
+        if audience not in self._tokens:
             given = self._environment.get(TOKEN_VARIABLE, "")
-            self._token = given or await asyncio.to_thread(fetch_identity_token, self.base_url)
-        return {"Authorization": f"Bearer {self._token}"}
+            self._tokens[audience] = given or await asyncio.to_thread(fetch_identity_token, audience)
+        return {"Authorization": f"Bearer {self._tokens[audience]}"}
 
 
 def fetch_identity_token(audience: str) -> str:

@@ -17,10 +17,7 @@ from cli.faults import CheckFailed
 from cli.screen import Steps, console
 from cli.target import state_folder
 from emulators.processes import port_is_free
-from emulators.run import Execution, job_named
-from emulators.scheduler import Scheduler, schedule_all
 from emulators.stack import DEFAULT_PORT, LocalCloud
-from turnout.deployment import FUNCTIONS, JOBS, Job
 
 T = TypeVar("T")
 
@@ -28,7 +25,6 @@ IDLE_VARIABLE = "TURNOUT_IDLE_SECONDS"
 #: A scheduled drain stays until about the next one comes, so that votes are counted as they arrive; one that had votes
 #: to count stays longer, beside the next one.
 IDLE_SECONDS = "55"
-EXECUTIONS_AT_ONCE_MAX = 2
 
 
 async def up(port: int, workers: int) -> None:
@@ -59,13 +55,10 @@ def local_cloud(steps: Steps, *, port: int, workers: int = 1) -> LocalCloud:
 
 async def keep_running(screen: Console, cloud: LocalCloud) -> None:
     """Runs the schedules until a signal comes, which is this command's good end; `CheckFailed` if a part dies."""
-    scheduler = Scheduler()
-    starter = _Starter(cloud)
-    schedule_all(scheduler, FUNCTIONS, cloud.function_urls, JOBS, starter.start)
     try:
         # The schedules begin at the next full minute; votes are counted from now on.
-        starter.start(job_named("drain"))
-        await while_alive(cloud, scheduler.run())
+        cloud.start_job("drain")
+        await while_alive(cloud, cloud.run_schedules())
     except asyncio.CancelledError:
         screen.print("\nStopping the local cloud …", style="dim")
 
@@ -94,6 +87,8 @@ def show_addresses(screen: Console, cloud: LocalCloud, poll: str = "", choice: s
         ("Results page", f"{cloud.base_url}/results/{name}"),
         ("Vote", f"curl -d poll={name} -d choice={quote_plus(choice)} {cloud.base_url}/vote"),
         ("Watch", f"{program()} results {name} --watch"),
+        ("Schedules", cloud.scheduler_ports.url),
+        ("Executions", cloud.run_ports.url),
         ("Logs", str(cloud.log_folder)),
     ]
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -115,17 +110,3 @@ def program() -> str:
 
 def _settings(environment: Mapping[str, str]) -> dict[str, str]:
     return {} if environment.get(IDLE_VARIABLE) else {IDLE_VARIABLE: IDLE_SECONDS}
-
-
-class _Starter:
-    """Starts scheduled jobs, a few executions of each at a time: on one machine, more only stand in each other's way."""
-
-    def __init__(self, cloud: LocalCloud) -> None:
-        self._cloud = cloud
-        self._running: dict[str, list[Execution]] = {}
-
-    def start(self, job: Job) -> None:
-        running = [each for each in self._running.get(job.name, []) if each.running]
-        if len(running) < EXECUTIONS_AT_ONCE_MAX:
-            running.append(self._cloud.start_job(job.name))
-        self._running[job.name] = running

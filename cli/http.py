@@ -16,7 +16,7 @@ from rich.text import Text
 from cli.client import FAULTS_FROM, Client, fault
 from cli.faults import NoAnswer
 from cli.screen import console, counted, results_view
-from cli.target import base_url
+from cli.target import base_url, own_addresses
 from turnout.votes.persistence import PersistReport
 from turnout.votes.poll import NewPoll
 from turnout.votes.results import Results, Source
@@ -59,7 +59,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def _client() -> AsyncIterator[Client]:
-    async with Client(base_url(os.environ)) as client:
+    async with Client(base_url(os.environ), own=own_addresses(os.environ)) as client:
         yield client
 
 
@@ -89,7 +89,7 @@ async def change_poll(poll: str, change: dict[str, object]) -> PollDocument:
 
 
 async def vote(poll: str, choice: str, voter: str | None, idempotency_key: str | None) -> Receipt:
-    """Votes once. Without a key of the caller's own, a fresh one: a repeat by the network is no second vote."""
+    """Votes once. Without a key of the caller's own, a fresh one: a repeat by the network does not vote twice."""
     ballot = {"poll": poll, "choice": choice} | ({} if voter is None else {"voter": voter})
     headers = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
     async with _client() as client:
@@ -122,7 +122,7 @@ async def persist() -> PersistReport:
     async with _client() as client:
         answer = await client.ask("POST", "/persist")
         if answer.status >= FAULTS_FROM:
-            why = fault(answer, client.base_url)
+            why = fault(answer, client.address("/persist"))
             try:
                 # A run that failed for some polls answers 503 with its report all the same.
                 return msgspec.json.decode(answer.body, type=PersistReport)

@@ -26,7 +26,7 @@ async def _run(command: Coroutine[Any, Any, T]) -> T:
     loop = asyncio.get_running_loop()
     task = loop.create_task(command)
     for each in ENDING_SIGNALS:
-        # A second signal cancels the clean-up as well; what has a leash is ended by it.
+        # A second signal cancels the clean-up as well; what has a guard is ended by it.
         loop.add_signal_handler(each, task.cancel)
     try:
         return await task

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cli.faults import NowhereToGo
 from emulators import state
+from turnout.deployment import FUNCTIONS
 
 URL_VARIABLE = "TURNOUT_URL"
 PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
@@ -18,11 +19,24 @@ def state_folder(environment: Mapping[str, str]) -> Path:
     return Path(given) if given else state.DEFAULT_FOLDER
 
 
+def own_variable(function: str) -> str:
+    """Names a deployed function's own address: the audience of its tokens, and where it is called without `TURNOUT_URL`."""
+    return f"TURNOUT_{function.upper()}_URL"
+
+
+def own_addresses(environment: Mapping[str, str]) -> dict[str, str]:
+    """The functions' own addresses that the environment names, by function."""
+    given = {each.name: environment.get(own_variable(each.name), "") for each in FUNCTIONS}
+    return {name: url.rstrip("/") for name, url in given.items() if url}
+
+
 def base_url(environment: Mapping[str, str]) -> str:
-    """The address of the functions; `NowhereToGo` if there is none."""
+    """The one address of all functions; empty if each has its own; `NowhereToGo` if there is none at all."""
     given = environment.get(URL_VARIABLE)
     if given:
         return given.rstrip("/")
+    if own_addresses(environment):
+        return ""
     running = state.running_cloud(state_folder(environment))
     if running is None:
         raise NowhereToGo(URL_VARIABLE)

@@ -303,7 +303,7 @@ def _take_jar(archive: Path, download: Download, address: str) -> Path:
             with zipped.open(members[0]) as source, _writing(jar) as target:
                 shutil.copyfileobj(source, target, CHUNK_BYTES)
     except zipfile.BadZipFile as error:
-        raise ArchiveUnusable(address, f"it is no zip archive: {error}") from error
+        raise ArchiveUnusable(address, f"it is not a zip archive: {error}") from error
     return jar
 
 

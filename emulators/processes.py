@@ -1,4 +1,4 @@
-"""Processes of the local cloud: each on a leash, with a log, and bound to no event loop."""
+"""Processes of the local cloud: each with a guard that ends it if it is orphaned, with a log, and bound to no event loop."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from typing import IO, cast
 from emulators.errors import NotReady, ProcessDied, ProcessUnstartable
 
 ROOT = Path(__file__).resolve().parent.parent
-LEASH = Path(__file__).resolve().parent / "leash.py"
+ORPHAN_GUARD = Path(__file__).resolve().parent / "orphan_guard.py"
 LOOPBACK = "127.0.0.1"
 
 START_SECONDS_MAX = 20.0
@@ -53,8 +53,8 @@ class Process:
         self._why = ""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
-            self._leash = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(LEASH), *command],
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(ORPHAN_GUARD), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
@@ -63,8 +63,8 @@ class Process:
                 cwd=folder,
                 start_new_session=True,
             )
-        self._orders = cast("IO[bytes]", self._leash.stdin)
-        self._reports = cast("IO[bytes]", self._leash.stdout)
+        self._orders = cast("IO[bytes]", self._guard.stdin)
+        self._reports = cast("IO[bytes]", self._guard.stdout)
         self._await_pid()
 
     def code(self) -> int | None:
@@ -104,7 +104,7 @@ class Process:
             return await self.wait()
 
     def let_go(self) -> None:
-        """Lets the leash kill what still runs, without a wait."""
+        """Lets the guard kill what still runs, without a wait."""
         self._orders.close()
 
     def _await_pid(self) -> None:
@@ -115,7 +115,7 @@ class Process:
                 raise ProcessUnstartable(self.name, f"nothing happened within {START_SECONDS_MAX:g} s")
             self._listen()
         if not self.pid:
-            raise ProcessUnstartable(self.name, self._why or "its leash ended early")
+            raise ProcessUnstartable(self.name, self._why or "its guard ended early")
 
     def _readable(self, seconds: float) -> bool:
         # Not `select`: it takes no descriptor above 1,023, and a holder with a thousand connections has those.
@@ -129,7 +129,7 @@ class Process:
         for line in lines:
             self._heed(line.decode(errors="replace"))
         if not said and self._code is None:
-            self._leash_ended()
+            self._guard_ended()
 
     def _heed(self, line: str) -> None:
         kind, _, value = line.partition(" ")
@@ -141,8 +141,8 @@ class Process:
             self._why = value
             self._end(1)
 
-    def _leash_ended(self) -> None:
-        """The leash itself was killed: the process has nobody else who would end it."""
+    def _guard_ended(self) -> None:
+        """The guard itself was killed: the process has nobody else who would end it."""
         if self.pid:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -152,7 +152,7 @@ class Process:
         self._code = code
         self.let_go()
         self._reports.close()
-        self._leash.wait(KILL_SECONDS_MAX)
+        self._guard.wait(KILL_SECONDS_MAX)
 
 
 async def until_ready(process: Process, ready: Callable[[], Awaitable[bool]], *, seconds_max: float) -> None:

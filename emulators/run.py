@@ -6,7 +6,7 @@ import signal
 import string
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -100,7 +100,8 @@ class Execution:
 
     def __init__(
         self,
-        job: Job,
+        job: str,
+        command: Sequence[str],
         environment: Mapping[str, str],
         *,
         log_folder: Path,
@@ -111,18 +112,18 @@ class Execution:
             raise ValueError(f"a job has 1 to {TASKS_MAX:,} tasks, not {tasks:,}")
         self.job = job
         #: Unique per execution, as Cloud Run's.
-        self.name = f"{job.name}-{''.join(secrets.choice(string.ascii_lowercase) for _ in range(8))}"
+        self.name = f"{job}-{''.join(secrets.choice(string.ascii_lowercase) for _ in range(8))}"
         self.processes: list[Process] = []
         try:
             for index in range(tasks):
                 self.processes.append(
                     Process(
-                        f"Task {index} of the job {job.name}",
-                        [sys.executable, "-m", f"jobs.{job.module}"],
+                        f"Task {index} of the job {job}",
+                        command,
                         log=log_folder / f"{self.name}-{index}.log",
                         environment={
-                            **service_environment(job, environment),
-                            "CLOUD_RUN_JOB": job.name,
+                            **environment,
+                            "CLOUD_RUN_JOB": job,
                             "CLOUD_RUN_EXECUTION": self.name,
                             "CLOUD_RUN_TASK_INDEX": str(index),
                             "CLOUD_RUN_TASK_COUNT": str(tasks),
@@ -182,7 +183,7 @@ class Execution:
             process.signal(number)
 
     def let_go(self) -> None:
-        """Lets the leashes kill what still runs."""
+        """Lets the guards kill what still runs."""
         for process in self.processes:
             process.let_go()
 
@@ -192,6 +193,25 @@ class Execution:
             code = process.code()
             if code:
                 raise ProcessDied(process.name, code, process.log)
+
+
+def start_job(
+    job: Job, environment: Mapping[str, str], *, log_folder: Path, tasks: int = 1, root: Path = ROOT
+) -> Execution:
+    """Starts an execution of a job of the table, with the settings that it is told of and no others."""
+    return Execution(
+        job.name,
+        job_command(job),
+        service_environment(job, environment),
+        log_folder=log_folder,
+        tasks=tasks,
+        root=root,
+    )
+
+
+def job_command(job: Job) -> tuple[str, ...]:
+    """How a task of a job is started."""
+    return (sys.executable, "-m", f"jobs.{job.module}")
 
 
 def job_named(name: str) -> Job:

@@ -1,28 +1,42 @@
-"""The local cloud as a whole: emulators, resources, functions, gateway and scheduler, up together and down together."""
+"""The local cloud as a whole: emulators, resources, functions, gateway and schedules, up together and down together."""
 
 import asyncio
 import contextlib
 import os
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import aiohttp
 import msgspec
 
 from emulators import state
+from emulators.api.serving import Ports, choose_ports
+from emulators.cloud_run.executions import Executions
+from emulators.cloud_run.jobs import LocalJob, Overrides
 from emulators.errors import LocalCloudError, ProcessDied, ProcessUnstartable
 from emulators.gateway import UP_PATH
 from emulators.google import GoogleEmulators
+from emulators.identity import Identity, load_key
+from emulators.identity.server import JWKS_PATH, identity_routes
+from emulators.identity.tokens import utc_now
 from emulators.processes import LOOPBACK, ROOT, Process, free_port, port_is_free, stop_all, until_ready
 from emulators.resources import create_resources
-from emulators.run import TASK_SECONDS_MAX, Execution, job_named, start_function, until_function_ready
-from emulators.scheduler import Scheduler, schedule_all, utc_now
+from emulators.run import (
+    TASK_SECONDS_MAX,
+    Execution,
+    job_command,
+    job_named,
+    service_environment,
+    start_function,
+    until_function_ready,
+)
 from turnout.base.clock import moment
 from turnout.base.environment import read
 from turnout.deployment import FUNCTIONS, JOBS, Function
@@ -34,10 +48,8 @@ GATEWAY_SECONDS_MAX = 30.0
 STOP_SECONDS = 5.0
 WATCH_SECONDS = 0.2
 PEPPER_BYTES = 32
-#: Executions of one job at once; an execution that comes due beyond them is left out.
-EXECUTIONS_MAX = 4
-#: Ended executions that are remembered, for their logs.
-EXECUTIONS_KEPT_MAX = 100
+#: A region, as names have to have one.
+LOCATION = "us-central1"
 
 #: Told the name of each step: as it begins, with None, and as it ends, with the seconds that it took.
 OnStep = Callable[[str, float | None], None]
@@ -59,6 +71,7 @@ class LocalCloud:
         schedule: bool = True,
         port: int = 0,
         settings: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
         on_step: OnStep = lambda *_: None,
         on_fetch: Callable[[str, int, int], None] = lambda *_: None,
         root: Path = ROOT,
@@ -69,13 +82,21 @@ class LocalCloud:
         self._schedule = schedule
         self._port = port
         self._settings = dict(settings or {})
+        self._given = dict(os.environ if environment is None else environment)
         self._on_step = on_step
         self._on_fetch = on_fetch
         self._root = root
         self._closing = contextlib.ExitStack()
         self._processes: dict[str, Process] = {}
-        self._executions: list[Execution] = []
-        self._scheduler: asyncio.Task[None] | None = None
+        self._schedules: asyncio.Task[None] | None = None
+        self._scheduling = asyncio.Event()
+        #: What runs and ran of the table's jobs, whoever started it.
+        self.executions = Executions(
+            {job.name: LocalJob(job.name, job_command(job)) for job in JOBS}, self._launch
+        )
+        #: Where Cloud Scheduler and Cloud Run are, while the schedules run.
+        self.scheduler_ports = Ports(0, 0)
+        self.run_ports = Ports(0, 0)
         self._google: GoogleEmulators | None = None
         #: The address that routes to every function.
         self.base_url = ""
@@ -83,7 +104,7 @@ class LocalCloud:
         self.function_urls: dict[str, str] = {}
         #: The variables of this cloud alone.
         self.variables: dict[str, str] = {}
-        #: What any process needs as its environment to work with this cloud: this process's, and the cloud's own.
+        #: What any process needs as its environment to work with this cloud: what it was given, and the cloud's own.
         self.environment: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -129,7 +150,7 @@ class LocalCloud:
                     group.create_task(self._start_functions())
                     group.create_task(self._start_gateway())
             if self._schedule:
-                self._scheduler = asyncio.create_task(self._run_scheduler())
+                await self._start_schedules()
             state.publish(self.state_folder, self._state())
         except BaseExceptionGroup as group_error:
             await self.stop()
@@ -141,11 +162,13 @@ class LocalCloud:
     async def stop(self) -> None:
         """Brings everything down."""
         try:
-            if self._scheduler is not None:
-                self._scheduler.cancel()
-                await asyncio.wait([self._scheduler], timeout=STOP_SECONDS)
-                self._scheduler = None
-            jobs = [process for each in self._executions for process in each.processes]
+            if self._schedules is not None:
+                self._schedules.cancel()
+                await asyncio.wait([self._schedules], timeout=STOP_SECONDS)
+                self._schedules = None
+            jobs = [
+                process for run in self.executions.runs() for process in _execution(run.processes).processes
+            ]
             # Jobs and functions first: they finish what they hold while the emulators still answer.
             await stop_all([*jobs, *self._processes.values()], STOP_SECONDS)
         finally:
@@ -161,36 +184,17 @@ class LocalCloud:
         await create_resources(self.settings)
 
     def start_job(
-        self,
-        name: str,
-        *,
-        tasks: int = 1,
-        settings: Mapping[str, str] | None = None,
-        executions_max: int = EXECUTIONS_MAX,
+        self, name: str, *, tasks: int | None = None, settings: Mapping[str, str] | None = None
     ) -> Execution:
-        """Starts an execution of a job as Cloud Run would."""
-        job = job_named(name)
-        under_way = [each for each in self._executions if each.job.name == name and each.running]
-        if len(under_way) >= executions_max:
-            raise LocalCloudError(
-                f"{len(under_way)} executions of the job {name} run already; wait for one to end."
-            )
-        self._forget_ended()
-        execution = Execution(
-            job,
-            {**self.environment, **(settings or {})},
-            log_folder=self.log_folder / "jobs",
-            tasks=tasks,
-            root=self._root,
-        )
-        self._executions.append(execution)
-        return execution
+        """Starts an execution of a job as Cloud Run would; `LocalCloudError` if as many of it run as may."""
+        run = self.executions.start(name, Overrides(environment=settings or {}, tasks=tasks))
+        return _execution(run.processes)
 
     async def run_job(
         self,
         name: str,
         *,
-        tasks: int = 1,
+        tasks: int | None = None,
         settings: Mapping[str, str] | None = None,
         seconds_max: float = TASK_SECONDS_MAX,
     ) -> list[int]:
@@ -208,8 +212,8 @@ class LocalCloud:
                 code = process.code()
                 if code is not None:
                     return str(ProcessDied(process.name, code, process.log))
-            if self._scheduler is not None and self._scheduler.done() and not self._scheduler.cancelled():
-                return f"The scheduler ended: {self._scheduler.exception()!r}"
+            if self._schedules is not None and self._schedules.done() and not self._schedules.cancelled():
+                return f"The schedules ended: {self._schedules.exception()!r}"
             await asyncio.sleep(WATCH_SECONDS)
 
     def _empty_logs(self) -> None:
@@ -230,14 +234,19 @@ class LocalCloud:
             raise ProcessUnstartable("The local cloud", f"port {self._port} is taken; choose another one")
         self._port = self._port or free_port(taken)
         self.base_url = f"http://{LOOPBACK}:{self._port}"
+        self.scheduler_ports = choose_ports("Cloud Scheduler")
+        self.run_ports = choose_ports("Cloud Run")
         self.variables = {
             "GOOGLE_CLOUD_PROJECT": self._project,
             **self._google.environment,
-            "TURNOUT_PEPPER": os.environ.get("TURNOUT_PEPPER") or secrets.token_urlsafe(PEPPER_BYTES),
+            "CLOUD_SCHEDULER_EMULATOR_HOST": self.scheduler_ports.grpc_host,
+            "CLOUD_RUN_EMULATOR_HOST": self.run_ports.grpc_host,
+            "TOKEN_CERTS_URL": self.scheduler_ports.url + JWKS_PATH,
+            "TURNOUT_PEPPER": self._given.get("TURNOUT_PEPPER") or secrets.token_urlsafe(PEPPER_BYTES),
             "TURNOUT_URL": self.base_url,
             **self._settings,
         }
-        self.environment = {**os.environ, **self.variables}
+        self.environment = {**self._given, **self.variables}
 
     async def _start_google(self) -> None:
         with self._step("emulators"):
@@ -269,7 +278,7 @@ class LocalCloud:
                 "The gateway",
                 [sys.executable, "-m", "emulators.gateway", str(self._port), urls],
                 log=self.log_folder / "gateway.log",
-                environment=os.environ,
+                environment=self._given,
             )
             self._processes["gateway"] = process
             await until_ready(process, self._gateway_answers, seconds_max=GATEWAY_SECONDS_MAX)
@@ -284,17 +293,52 @@ class LocalCloud:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
 
-    async def _run_scheduler(self) -> None:
-        scheduler = Scheduler()
-        schedule_all(scheduler, FUNCTIONS, self.function_urls, JOBS, lambda job: self.start_job(job.name))
-        await scheduler.run()
+    async def run_schedules(self) -> None:
+        """Runs the table's schedules until it is cancelled: Cloud Scheduler calls functions, and Cloud Run's API."""
+        # With these come Google's clients of both services, which take longer to import than all the rest; a cloud
+        # without schedules does without.
+        from emulators.cloud_run.server import cloud_run  # noqa: PLC0415
+        from emulators.cloud_run.views import Place  # noqa: PLC0415
+        from emulators.cloud_scheduler.server import cloud_scheduler  # noqa: PLC0415
+        from emulators.schedules import scheduled  # noqa: PLC0415
 
-    def _forget_ended(self) -> None:
-        ended = [each for each in self._executions if not each.running]
-        for execution in ended[:-EXECUTIONS_KEPT_MAX]:
-            self._executions.remove(execution)
-            for log in execution.logs:
-                log.unlink(missing_ok=True)
+        place = Place(self._project, LOCATION)
+        identity = Identity(load_key(self.state_folder))
+        # Like the emulators, it begins anew with the cloud: the table says what is scheduled.
+        folder = self.state_folder / "cloud-scheduler"
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        async with (
+            cloud_run(self.executions, place, self.run_ports),
+            cloud_scheduler(
+                folder,
+                self.scheduler_ports,
+                identity,
+                pubsub_host=self.variables["PUBSUB_EMULATOR_HOST"],
+                pages=identity_routes(identity),
+            ) as scheduler,
+        ):
+            for job in scheduled(place, FUNCTIONS, self.function_urls, JOBS, self.run_ports.url):
+                await scheduler.create(place.parent, job)
+            self._scheduling.set()
+            await asyncio.Event().wait()
+
+    async def _start_schedules(self) -> None:
+        self._schedules = asyncio.create_task(self.run_schedules())
+        begun = asyncio.create_task(self._scheduling.wait())
+        await asyncio.wait({self._schedules, begun}, return_when=asyncio.FIRST_COMPLETED)
+        begun.cancel()
+        if self._schedules.done():
+            await self._schedules
+
+    def _launch(self, job: LocalJob, overrides: Overrides) -> Execution:
+        return Execution(
+            job.name,
+            (*job.command, *overrides.arguments),
+            service_environment(job_named(job.name), {**self.environment, **overrides.environment}),
+            log_folder=self.log_folder / "jobs",
+            tasks=job.tasks if overrides.tasks is None else overrides.tasks,
+            root=self._root,
+        )
 
     def _state(self) -> state.State:
         return state.State(
@@ -313,6 +357,11 @@ class LocalCloud:
         began = time.monotonic()
         yield
         self._on_step(name, time.monotonic() - began)
+
+
+def _execution(processes: object) -> Execution:
+    """What `_launch` started; the books know only what they need of it."""
+    return cast("Execution", processes)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -9,9 +9,12 @@ from pathlib import Path
 # Only this file's own folder is on the path when functions-framework loads it; the core lies beside that folder.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from functions.http.methods import take_every_method
 from functions.votes.persist import persist
 from functions.votes.polls import polls
 from functions.votes.results import results
 from functions.votes.vote import vote
+
+take_every_method()
 
 __all__ = ["persist", "polls", "results", "vote"]

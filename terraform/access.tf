@@ -9,10 +9,29 @@ resource "google_project_service" "api" {
   disable_on_destroy = false
 }
 
-data "google_project" "this" {
-  project_id = var.project_id
+# An API that was enabled a moment ago still answers 403 SERVICE_DISABLED, which the provider does not repeat. Whatever
+# needs nothing else waits for this.
+resource "time_sleep" "apis" {
+  create_duration = "${var.api_settle_seconds}s"
+  triggers        = { services = join(" ", sort([for api in google_project_service.api : api.service])) }
+}
 
-  depends_on = [google_project_service.api["cloudresourcemanager.googleapis.com"]]
+# Identities of Google's own, which it makes when they are first asked for. A grant to one that does not exist fails.
+resource "terraform_data" "service_agent" {
+  for_each = toset(["cloudfunctions.googleapis.com", "pubsub.googleapis.com"])
+
+  triggers_replace = [var.project_id]
+
+  provisioner "local-exec" {
+    command = join(" ", [
+      var.gcloud, "beta", "services", "identity", "create",
+      "--service=${each.value}",
+      "--project=${var.project_id}",
+      "--quiet",
+    ])
+  }
+
+  depends_on = [time_sleep.apis]
 }
 
 resource "google_service_account" "service" {
@@ -30,7 +49,7 @@ resource "google_service_account" "service" {
   display_name = "${var.prefix}: ${each.key}"
   description  = each.value
 
-  depends_on = [google_project_service.api["iam.googleapis.com"]]
+  depends_on = [time_sleep.apis]
 }
 
 locals {
@@ -52,8 +71,16 @@ locals {
     }
   ]...)
 
-  # Pub/Sub itself moves what was delivered too often.
-  pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+  # Read off a resource: a data source that waited for the APIs would be unknown whenever one is added, and so would all
+  # that follows from it.
+  project_number = google_storage_bucket.source.project_number
+
+  agents = {
+    # Moves what was delivered too often.
+    pubsub = "serviceAccount:service-${local.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+    # Looks the functions' images up in their repository.
+    functions = "serviceAccount:service-${local.project_number}@gcf-admin-robot.iam.gserviceaccount.com"
+  }
 
   databases = {
     firestore = google_firestore_database.counters.name
@@ -106,7 +133,9 @@ resource "google_pubsub_topic_iam_member" "pubsub_buries" {
   project = var.project_id
   topic   = google_pubsub_topic.dead_letters.name
   role    = "roles/pubsub.publisher"
-  member  = local.pubsub_agent
+  member  = local.agents.pubsub
+
+  depends_on = [terraform_data.service_agent]
 
   lifecycle {
     replace_triggered_by = [google_pubsub_topic.dead_letters.id]
@@ -117,7 +146,9 @@ resource "google_pubsub_subscription_iam_member" "pubsub_takes" {
   project      = var.project_id
   subscription = google_pubsub_subscription.votes.name
   role         = "roles/pubsub.subscriber"
-  member       = local.pubsub_agent
+  member       = local.agents.pubsub
+
+  depends_on = [terraform_data.service_agent]
 
   lifecycle {
     replace_triggered_by = [google_pubsub_subscription.votes.id]
@@ -139,7 +170,7 @@ resource "google_project_iam_member" "databases" {
     expression  = "resource.name == \"projects/${var.project_id}/databases/${local.databases[each.value.on]}\""
   }
 
-  depends_on = [google_project_service.api["cloudresourcemanager.googleapis.com"]]
+  depends_on = [time_sleep.apis]
 }
 
 # The pepper.
@@ -170,7 +201,7 @@ resource "google_project_iam_member" "build_reads_functions_copy" {
   condition {
     title       = "${var.prefix} functions sources only"
     description = "The bucket in which Cloud Functions keeps the sources that it builds."
-    expression  = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${data.google_project.this.number}-${var.region}\")"
+    expression  = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${local.project_number}-${var.region}\")"
   }
 }
 
@@ -182,13 +213,23 @@ resource "google_artifact_registry_repository_iam_member" "build_writes_images" 
   member     = local.members["build"]
 }
 
+resource "google_artifact_registry_repository_iam_member" "functions_read_images" {
+  project    = var.project_id
+  location   = google_artifact_registry_repository.images.location
+  repository = google_artifact_registry_repository.images.repository_id
+  role       = "roles/artifactregistry.reader"
+  member     = local.agents.functions
+
+  depends_on = [terraform_data.service_agent]
+}
+
 # Log entries belong to the project: there is nothing smaller to grant this on.
 resource "google_project_iam_member" "build_logs" {
   project = var.project_id
   role    = "roles/logging.logWriter"
   member  = local.members["build"]
 
-  depends_on = [google_project_service.api["cloudresourcemanager.googleapis.com"]]
+  depends_on = [time_sleep.apis]
 }
 
 # Who may call what.
@@ -198,7 +239,7 @@ resource "google_cloud_run_v2_service_iam_member" "caller" {
     merge([
       for name, function in local.functions : {
         for member in var.public_members : "${name} ${member}" => { name = name, member = member }
-      } if function.access == "public"
+      } if function.access == "public" && !var.invoker_check_disabled
     ]...),
     { for member in var.poll_owners : "polls ${member}" => { name = "polls", member = member } },
     { "persist scheduler" = { name = "persist", member = local.members["scheduler"] } },
@@ -214,6 +255,27 @@ resource "google_cloud_run_v2_service_iam_member" "caller" {
   lifecycle {
     # Any of them: an index can be no more than each.key here.
     replace_triggered_by = [terraform_data.function_ids]
+  }
+}
+
+# Under domain-restricted sharing, IAM refuses allUsers. The function's service can leave the question out instead; each
+# new revision is told again.
+resource "terraform_data" "invoker_check" {
+  for_each = var.invoker_check_disabled ? { for name, function in local.functions : name => function if function.access == "public" } : {}
+
+  triggers_replace = [
+    google_cloudfunctions2_function.function[each.key].id,
+    google_cloudfunctions2_function.function[each.key].update_time,
+  ]
+
+  provisioner "local-exec" {
+    command = join(" ", [
+      var.gcloud, "run", "services", "update", google_cloudfunctions2_function.function[each.key].name,
+      "--project=${var.project_id}",
+      "--region=${var.region}",
+      "--no-invoker-iam-check",
+      "--quiet",
+    ])
   }
 }
 
@@ -237,15 +299,15 @@ resource "google_cloud_run_v2_job_iam_member" "scheduler" {
 }
 
 # A new grant takes a while to reach every corner of IAM, and a function whose secret or build is refused fails for good.
-resource "terraform_data" "access_settled" {
-  triggers_replace = sha256(jsonencode([local.grants, var.project_id, var.prefix, var.region, local.pepper_secret]))
-
-  provisioner "local-exec" {
-    command = "sleep ${var.access_settle_seconds}"
+resource "time_sleep" "access" {
+  create_duration = "${var.access_settle_seconds}s"
+  triggers = {
+    grants = sha256(jsonencode([local.grants, var.project_id, var.prefix, var.region, local.pepper_secret]))
   }
 
   depends_on = [
     google_artifact_registry_repository_iam_member.build_writes_images,
+    google_artifact_registry_repository_iam_member.functions_read_images,
     google_project_iam_member.build_logs,
     google_project_iam_member.build_reads_functions_copy,
     google_project_iam_member.databases,

@@ -14,16 +14,24 @@ locals {
     fileset(local.source_root, "turnout/memory/**"),
   )
 
-  # Two Pythons make two images of the same sources.
+  # Two Pythons make two images of the same sources, and so do two states of the system beneath them.
   built_job_image = format(
-    "%s-docker.pkg.dev/%s/%s/jobs:%s-%s",
+    "%s-docker.pkg.dev/%s/%s/jobs:%s-%s-%s",
     var.region, var.project_id, google_artifact_registry_repository.images.repository_id,
-    var.runtime, substr(data.archive_file.source.output_sha256, 0, 32),
+    var.runtime, formatdate("YYYYMMDD", time_rotating.patched.rfc3339), substr(data.archive_file.source.output_sha256, 0, 32),
   )
   job_image = var.job_image != "" ? var.job_image : local.built_job_image
 
   # "python313" is 3.13 to the buildpack.
   python_version = replace(var.runtime, "/^python(\\d)(\\d+)$/", "$1.$2.x")
+
+  # Each builder has some Pythons; `latest` would be another one some day.
+  builder = {
+    python311 = "gcr.io/buildpacks/builder:google-22"
+    python312 = "gcr.io/buildpacks/builder:google-22"
+    python313 = "gcr.io/buildpacks/builder:google-22"
+    python314 = "gcr.io/buildpacks/builder:google-24"
+  }[var.runtime]
 }
 
 # The same sources make the same zip on every machine: fixed order, modes and times.
@@ -54,7 +62,25 @@ resource "google_storage_bucket" "source" {
   # Nothing in it is data: each apply can make it again.
   force_destroy = true
 
-  depends_on = [google_project_service.api["storage.googleapis.com"]]
+  # What gcloud staged for a build is of no use after it.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age            = 7 # days
+      matches_prefix = ["staging/"]
+    }
+  }
+
+  dynamic "encryption" {
+    for_each = local.kms_keys
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
+  depends_on = [time_sleep.apis]
 }
 
 resource "google_storage_bucket_object" "source" {
@@ -69,12 +95,13 @@ resource "google_storage_bucket_object" "source" {
 }
 
 resource "google_artifact_registry_repository" "images" {
-  #checkov:skip=CKV_GCP_84:the images hold public sources, under Google's own keys
+  #checkov:skip=CKV_GCP_84:the images hold public sources; var.kms_key is for those who want a key of their own
   project       = var.project_id
   location      = var.region
   repository_id = "${var.prefix}-images"
   description   = "What Turnout's functions and jobs run."
   format        = "DOCKER"
+  kms_key_name  = one(local.kms_keys)
   labels        = local.labels
 
   # What is deployed is always among the newest of its kind.
@@ -95,7 +122,12 @@ resource "google_artifact_registry_repository" "images" {
     }
   }
 
-  depends_on = [google_project_service.api["artifactregistry.googleapis.com"]]
+  depends_on = [time_sleep.apis]
+}
+
+# The first apply after so many days builds the image anew, on a system that has been patched meanwhile.
+resource "time_rotating" "patched" {
+  rotation_days = var.image_patch_days
 }
 
 # Cloud Build makes the jobs' image with Google's buildpacks. It is there before a job is made that names it.
@@ -111,13 +143,12 @@ resource "terraform_data" "job_image" {
       "--region=${var.region}",
       "--config=${path.module}/job-image.cloudbuild.yaml",
       "--service-account=projects/${var.project_id}/serviceAccounts/${local.emails["build"]}",
-      "--substitutions=_IMAGE=${local.built_job_image},_PYTHON=${local.python_version}",
+      # gcloud copies the sources before it builds them: into this bucket, which the build may read.
+      "--gcs-source-staging-dir=gs://${google_storage_bucket.source.name}/staging",
+      "--substitutions=_IMAGE=${local.built_job_image},_BUILDER=${local.builder},_PYTHON=${local.python_version}",
       "--suppress-logs",
     ])
   }
 
-  depends_on = [
-    google_project_service.api["cloudbuild.googleapis.com"],
-    terraform_data.access_settled,
-  ]
+  depends_on = [time_sleep.access]
 }

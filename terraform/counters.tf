@@ -11,7 +11,14 @@ resource "google_firestore_database" "counters" {
   delete_protection_state           = var.allow_destroy_data ? "DELETE_PROTECTION_DISABLED" : "DELETE_PROTECTION_ENABLED"
   deletion_policy                   = local.data_deletion_policy
 
-  depends_on = [google_project_service.api["firestore.googleapis.com"]]
+  dynamic "cmek_config" {
+    for_each = local.database_kms_keys
+    content {
+      kms_key_name = cmek_config.value
+    }
+  }
+
+  depends_on = [time_sleep.apis]
 }
 
 locals {
@@ -38,6 +45,9 @@ resource "google_firestore_field" "unindexed" {
   field      = each.value.field
 
   index_config {}
+
+  # It goes with its database.
+  deletion_policy = "ABANDON"
 }
 
 # Entries go by themselves when no replay can come any more: see turnout/votes/ledger.py.
@@ -51,6 +61,8 @@ resource "google_firestore_field" "expiry" {
 
   ttl_config {}
   index_config {}
+
+  deletion_policy = "ABANDON"
 }
 
 # The audit adds up a poll's side of the ledger: all three sums in one query, over the bundles of one poll.
@@ -58,6 +70,8 @@ resource "google_firestore_index" "ledger_sums" {
   project    = var.project_id
   database   = google_firestore_database.counters.name
   collection = "ledger"
+
+  deletion_policy = "ABANDON"
 
   fields {
     field_path = "poll"

@@ -16,6 +16,7 @@ resource "google_cloud_run_v2_job" "job" {
 
     template {
       service_account = local.emails[each.key]
+      encryption_key  = one(local.kms_keys)
       timeout         = "${each.value.size.timeout_seconds}s"
       max_retries     = each.value.size.retries
 
@@ -43,8 +44,7 @@ resource "google_cloud_run_v2_job" "job" {
   }
 
   depends_on = [
-    google_project_service.api["run.googleapis.com"],
-    terraform_data.access_settled,
     terraform_data.job_image,
+    time_sleep.access,
   ]
 }

@@ -10,6 +10,8 @@ resource "google_cloudfunctions2_function" "function" {
   description = each.value.says
   labels      = local.labels
 
+  kms_key_name = one(local.kms_keys)
+
   build_config {
     runtime           = var.runtime
     entry_point       = each.key
@@ -18,6 +20,9 @@ resource "google_cloudfunctions2_function" "function" {
     environment_variables = {
       GOOGLE_FUNCTION_SOURCE = "functions/main.py"
     }
+
+    # Google patches the system beneath the function by itself.
+    automatic_update_policy {}
 
     source {
       storage_source {
@@ -63,15 +68,13 @@ resource "google_cloudfunctions2_function" "function" {
   }
 
   depends_on = [
-    google_project_service.api["cloudfunctions.googleapis.com"],
-    google_project_service.api["run.googleapis.com"],
-    terraform_data.access_settled,
-    terraform_data.pepper,
+    google_secret_manager_secret_version.pepper,
+    time_sleep.access,
   ]
 }
 
-# The pepper: the secret under which voters are hashed. Its value is made where it is stored; Terraform, its plans and
-# its state never hold it.
+# The pepper: the secret under which voters are hashed. Its value is made in the apply that stores it; no plan and no
+# state ever holds it.
 
 resource "google_secret_manager_secret" "pepper" {
   count = var.pepper_secret == "" ? 1 : 0
@@ -85,29 +88,35 @@ resource "google_secret_manager_secret" "pepper" {
     user_managed {
       replicas {
         location = var.region
+
+        dynamic "customer_managed_encryption" {
+          for_each = local.kms_keys
+          content {
+            kms_key_name = customer_managed_encryption.value
+          }
+        }
       }
     }
   }
 
-  depends_on = [google_project_service.api["secretmanager.googleapis.com"]]
+  depends_on = [time_sleep.apis]
 }
 
 locals {
   pepper_secret = var.pepper_secret != "" ? var.pepper_secret : google_secret_manager_secret.pepper[0].secret_id
 }
 
-resource "terraform_data" "pepper" {
+ephemeral "random_password" "pepper" {
+  length  = 48
+  special = false
+}
+
+# Written once. Another version is another pepper: add it yourself, and say so in var.pepper_version.
+resource "google_secret_manager_secret_version" "pepper" {
   count = var.pepper_secret == "" ? 1 : 0
 
-  triggers_replace = google_secret_manager_secret.pepper[0].id
-
-  # 48 random bytes as one line of text, from one pipe into the other; never a second version by itself.
-  provisioner "local-exec" {
-    command = <<-EOT
-      set -eu
-      if [ -z "$(${var.gcloud} secrets versions list ${local.pepper_secret} --project=${var.project_id} --format='value(name)' --limit=1)" ]; then
-        head -c 48 /dev/urandom | base64 | tr -d '\n' | ${var.gcloud} secrets versions add ${local.pepper_secret} --project=${var.project_id} --data-file=-
-      fi
-    EOT
-  }
+  secret                 = google_secret_manager_secret.pepper[0].id
+  secret_data_wo         = ephemeral.random_password.pepper.result
+  secret_data_wo_version = "1"
+  deletion_policy        = var.allow_destroy_data ? "DELETE" : "ABANDON"
 }

@@ -37,7 +37,7 @@ locals {
         TURNOUT_PEPPER = { secret = local.pepper_secret, version = var.pepper_version }
       }
       roles = ["pubsub.publisher:topic", "datastore.viewer:firestore", "secretmanager.secretAccessor:pepper"]
-      size  = { cpu = 1, memory_mib = 512, workers = 1, concurrency = 250, min_instances = 0, max_instances = 20, timeout_seconds = 60 }
+      size  = { cpu = 1, memory_mib = 512, workers = 1, concurrency = 250, min_instances = 0, max_instances = 8, timeout_seconds = 60 }
     }
     results = {
       says    = "Shows live and persisted totals."
@@ -49,7 +49,7 @@ locals {
       }
       secrets = {}
       roles   = ["datastore.viewer:firestore", "datastore.viewer:datastore"]
-      size    = { cpu = 1, memory_mib = 512, workers = 1, concurrency = 250, min_instances = 0, max_instances = 10, timeout_seconds = 60 }
+      size    = { cpu = 1, memory_mib = 512, workers = 1, concurrency = 250, min_instances = 0, max_instances = 3, timeout_seconds = 60 }
     }
     polls = {
       says    = "Creates, lists, opens, closes and certifies polls."
@@ -61,7 +61,7 @@ locals {
       })
       secrets = {}
       roles   = ["datastore.user:firestore", "datastore.user:datastore"]
-      size    = { cpu = 1, memory_mib = 512, workers = 1, concurrency = 20, min_instances = 0, max_instances = 2, timeout_seconds = 120 }
+      size    = { cpu = 1, memory_mib = 512, workers = 1, concurrency = 20, min_instances = 0, max_instances = 1, timeout_seconds = 120 }
     }
     persist = {
       says   = "Persists totals to Datastore, and certifies those that are final."
@@ -74,7 +74,7 @@ locals {
       })
       secrets = {}
       roles   = ["datastore.user:firestore", "datastore.user:datastore"]
-      size    = { cpu = 1, memory_mib = 512, workers = 1, concurrency = 4, min_instances = 0, max_instances = 2, timeout_seconds = 300 }
+      size    = { cpu = 1, memory_mib = 512, workers = 1, concurrency = 4, min_instances = 0, max_instances = 1, timeout_seconds = 300 }
     }
   }
 
@@ -124,6 +124,10 @@ locals {
       for key, usual in function.size : key => try(coalesce(var.functions[name][key]), usual)
     }
   }
+
+  # No key, or one: what can be encrypted with it takes a block for each.
+  kms_keys          = var.kms_key == "" ? [] : [var.kms_key]
+  database_kms_keys = var.database_kms_key == "" ? [] : [var.database_kms_key]
 
   database_location = coalesce(var.database_location, var.region)
   labels            = merge(var.labels, { turnout = var.prefix })

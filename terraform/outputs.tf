@@ -42,8 +42,8 @@ output "commands" {
 }
 
 output "environment" {
-  description = "The environment in which `turnout drain`, `audit` and `dead-letters` work on this copy: `eval \"$(terraform output -raw environment)\"`."
-  value = join("\n", [for name, value in {
+  description = "The environment in which the command line works on this copy: `eval \"$(terraform output -raw environment)\"`. Behind a load balancer, set TURNOUT_URL as well."
+  value = join("\n", [for name, value in merge({ for name, url in local.urls : "TURNOUT_${upper(name)}_URL" => url }, {
     GOOGLE_CLOUD_PROJECT              = var.project_id
     TURNOUT_TOPIC                     = google_pubsub_topic.votes.name
     TURNOUT_SUBSCRIPTION              = google_pubsub_subscription.votes.name
@@ -54,7 +54,7 @@ output "environment" {
     TURNOUT_ACK_DEADLINE_SECONDS      = var.ack_deadline_seconds
     TURNOUT_RETRY_BACKOFF_MAX_SECONDS = var.retry_backoff_max_seconds
     TURNOUT_MESSAGE_RETENTION_DAYS    = var.message_retention_days
-  } : "export ${name}=${value}"])
+  }) : "export ${name}=${value}"])
 }
 
 output "jobs" {

@@ -1,18 +1,19 @@
 # The queue: bundles of votes wait here until a drain has counted them.
 
 resource "google_pubsub_topic" "votes" {
-  #checkov:skip=CKV_GCP_83:voters are hashed before they come here; with a key of one's own, a lost key would lose votes
+  #checkov:skip=CKV_GCP_83:voters are hashed before they come here; var.kms_key is for those who want a key of their own
   project         = var.project_id
   name            = local.names.topic
   labels          = local.labels
   deletion_policy = local.data_deletion_policy
+  kms_key_name    = one(local.kms_keys)
 
   # No retention of its own: it would keep keys and choices together after they are counted.
   message_storage_policy {
     allowed_persistence_regions = local.message_regions
   }
 
-  depends_on = [google_project_service.api["pubsub.googleapis.com"]]
+  depends_on = [time_sleep.apis]
 }
 
 resource "google_pubsub_subscription" "votes" {
@@ -46,17 +47,18 @@ resource "google_pubsub_subscription" "votes" {
 }
 
 resource "google_pubsub_topic" "dead_letters" {
-  #checkov:skip=CKV_GCP_83:voters are hashed before they come here; with a key of one's own, a lost key would lose votes
+  #checkov:skip=CKV_GCP_83:voters are hashed before they come here; var.kms_key is for those who want a key of their own
   project         = var.project_id
   name            = local.names.dead_letter_topic
   labels          = local.labels
   deletion_policy = local.data_deletion_policy
+  kms_key_name    = one(local.kms_keys)
 
   message_storage_policy {
     allowed_persistence_regions = local.message_regions
   }
 
-  depends_on = [google_project_service.api["pubsub.googleapis.com"]]
+  depends_on = [time_sleep.apis]
 }
 
 # Without it what is dead-lettered would be lost.

@@ -11,10 +11,14 @@ resource "google_firestore_database" "record" {
   delete_protection_state           = var.allow_destroy_data ? "DELETE_PROTECTION_DISABLED" : "DELETE_PROTECTION_ENABLED"
   deletion_policy                   = local.data_deletion_policy
 
-  depends_on = [
-    google_project_service.api["datastore.googleapis.com"],
-    google_project_service.api["firestore.googleapis.com"],
-  ]
+  dynamic "cmek_config" {
+    for_each = local.database_kms_keys
+    content {
+      kms_key_name = cmek_config.value
+    }
+  }
+
+  depends_on = [time_sleep.apis]
 }
 
 # A poll's newest slots.
@@ -25,6 +29,9 @@ resource "google_firestore_index" "history" {
   api_scope   = "DATASTORE_MODE_API"
   query_scope = "COLLECTION_RECURSIVE"
   density     = "SPARSE_ALL"
+
+  # It goes with its database.
+  deletion_policy = "ABANDON"
 
   fields {
     field_path = "poll"

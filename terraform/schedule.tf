@@ -29,7 +29,8 @@ resource "google_cloud_scheduler_job" "persist" {
     }
   }
 
-  depends_on = [google_project_service.api["cloudscheduler.googleapis.com"]]
+  # A call before its grant is refused.
+  depends_on = [google_cloud_run_v2_service_iam_member.caller]
 }
 
 resource "google_cloud_scheduler_job" "job" {
@@ -66,5 +67,5 @@ resource "google_cloud_scheduler_job" "job" {
     }
   }
 
-  depends_on = [google_project_service.api["cloudscheduler.googleapis.com"]]
+  depends_on = [google_cloud_run_v2_job_iam_member.scheduler]
 }

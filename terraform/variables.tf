@@ -62,6 +62,13 @@ variable "public_members" {
   }
 }
 
+variable "invoker_check_disabled" {
+  description = "Whether the public functions leave out IAM's question who calls, instead of granting public_members: for organisations whose policy (domain-restricted sharing) refuses allUsers."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "poll_owners" {
   description = "Who may create, change and certify polls: members that may call the private function polls."
   type        = list(string)
@@ -134,13 +141,35 @@ variable "job_command" {
 }
 
 variable "gcloud" {
-  description = "The gcloud that submits the image's build and adds the pepper's first version: a name on the PATH, or a path."
+  description = "The gcloud that submits the image's build and asks for Google's own identities: a name on the PATH, or a path."
   type        = string
   default     = "gcloud"
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_./~+-]+$", var.gcloud))
     error_message = "gcloud must be a name or a path without spaces, such as gcloud or ~/google-cloud-sdk/bin/gcloud."
+  }
+}
+
+variable "api_settle_seconds" {
+  description = "How long APIs that an apply has enabled are given until they answer everywhere. Applies that enable none do not wait."
+  type        = number
+  default     = 90
+
+  validation {
+    condition     = var.api_settle_seconds >= 0 && var.api_settle_seconds <= 600 && floor(var.api_settle_seconds) == var.api_settle_seconds
+    error_message = "api_settle_seconds must be whole seconds from 0 to 600; below 60 the first apply may fail with SERVICE_DISABLED and must be repeated."
+  }
+}
+
+variable "image_patch_days" {
+  description = "The first apply after so many days builds the jobs' image anew, so that its system gets patches. Functions get them by themselves."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.image_patch_days >= 1 && var.image_patch_days <= 365 && floor(var.image_patch_days) == var.image_patch_days
+    error_message = "image_patch_days must be whole days from 1 to 365."
   }
 }
 
@@ -158,7 +187,7 @@ variable "access_settle_seconds" {
 # The pepper.
 
 variable "pepper_secret" {
-  description = "The id of a Secret Manager secret of this project that holds the pepper (at least 16 bytes); empty: the module makes one, with a random value that Terraform never sees."
+  description = "The id of a Secret Manager secret of this project that holds the pepper (at least 16 bytes); empty: the module makes one, with a random value that no plan and no state holds."
   type        = string
   default     = ""
 
@@ -238,14 +267,78 @@ variable "database_location" {
   }
 }
 
+variable "backups" {
+  description = "How long backups of both databases are kept: those made each day, and those made each Sunday."
+  type = object({
+    daily_kept_days   = optional(number, 7)
+    weekly_kept_weeks = optional(number, 8)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.backups.daily_kept_days >= 1 && var.backups.daily_kept_days <= 98 && floor(var.backups.daily_kept_days) == var.backups.daily_kept_days
+    error_message = "backups.daily_kept_days must be whole days from 1 to 98: Firestore keeps a backup for 14 weeks at most."
+  }
+
+  validation {
+    condition     = var.backups.weekly_kept_weeks >= 1 && var.backups.weekly_kept_weeks <= 14 && floor(var.backups.weekly_kept_weeks) == var.backups.weekly_kept_weeks
+    error_message = "backups.weekly_kept_weeks must be whole weeks from 1 to 14, Firestore's most."
+  }
+}
+
+variable "kms_key" {
+  description = "A key of yours (CMEK) for topics, sources, images, functions, jobs, pepper and log bucket, in the module's region; empty: Google's own keys. Google's identities must be allowed to use it first: README.md names them."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.kms_key == "" || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "kms_key must be a key's full name, projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>, without a version."
+  }
+}
+
+variable "database_kms_key" {
+  description = "A key of yours for both databases, in their location (europe for eur3, us for nam5); it can never be changed."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.database_kms_key == "" || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.database_kms_key))
+    error_message = "database_kms_key must be a key's full name, projects/<project>/locations/<location>/keyRings/<ring>/cryptoKeys/<key>, without a version."
+  }
+}
+
 variable "allow_destroy_data" {
-  description = "Whether databases, queue and pepper may be destroyed. Apply with true first, then destroy."
+  description = "Whether databases, queue and pepper may be destroyed. Without it a destroy changes nothing. Apply with true first, then destroy."
   type        = bool
   default     = false
   nullable    = false
 }
 
 # Scale and its ceilings.
+
+variable "region_vcpu" {
+  description = "How many vCPU the region gives this project's services and jobs at once: 20 in a new project. A plan whose ceilings need more is refused."
+  type        = number
+  default     = 20
+
+  validation {
+    condition     = var.region_vcpu >= 1
+    error_message = "region_vcpu must be the quota \"Total CPU allocation, in milli vCPU, per project per region\" of Cloud Run, in whole vCPU."
+  }
+}
+
+variable "region_memory_gib" {
+  description = "How much memory it gives them at once, in GiB: 40 in a new project."
+  type        = number
+  default     = 40
+
+  validation {
+    condition     = var.region_memory_gib >= 1
+    error_message = "region_memory_gib must be the quota \"Total memory allocation, in bytes, per project per region\" of Cloud Run, in GiB."
+  }
+}
 
 variable "functions" {
   description = "Sizes of the functions vote, results, polls and persist, where they differ from the defaults (README.md has them). `max_instances` bounds the cost, `concurrency` is the requests that one instance answers at once, `workers` its processes."
@@ -277,6 +370,16 @@ variable "functions" {
       coalesce(size.memory_mib, 512) >= 256 && coalesce(size.memory_mib, 512) <= 32768 && floor(coalesce(size.memory_mib, 512)) == coalesce(size.memory_mib, 512)
     ])
     error_message = "functions[*].memory_mib must be whole MiB from 256 to 32768."
+  }
+
+  # https://cloud.google.com/run/docs/configuring/services/memory-limits
+  validation {
+    condition = alltrue([
+      for size in values(var.functions) :
+      coalesce(size.memory_mib, 512) >= lookup({ "4" = 2048, "8" = 4096 }, tostring(coalesce(size.cpu, 1)), 0) &&
+      coalesce(size.memory_mib, 512) <= 4096 * coalesce(size.cpu, 1)
+    ])
+    error_message = "functions[*]: cpu and memory_mib must fit: 1 vCPU takes at most 4096 MiB, 2 take at most 8192, 4 want 2048 to 16384, 8 want 4096 to 32768. Without memory_mib it is 512."
   }
 
   validation {
@@ -328,7 +431,7 @@ variable "drain" {
     lanes           = optional(number, 8)
     cpu             = optional(number, 1)
     memory_mib      = optional(number, 512)
-    timeout_seconds = optional(number, 600)
+    timeout_seconds = optional(number, 300)
     idle_seconds    = optional(number, 50)
   })
   default  = {}
@@ -360,6 +463,14 @@ variable "drain" {
   }
 
   validation {
+    condition = (
+      var.drain.memory_mib >= lookup({ "4" = 2048, "8" = 4096 }, tostring(var.drain.cpu), 0) &&
+      var.drain.memory_mib <= 4096 * var.drain.cpu
+    )
+    error_message = "drain: cpu and memory_mib must fit: 1 vCPU takes at most 4096 MiB, 2 take at most 8192, 4 want 2048 to 16384, 8 want 4096 to 32768."
+  }
+
+  validation {
     condition     = var.drain.timeout_seconds >= 120 && var.drain.timeout_seconds <= 86400 && floor(var.drain.timeout_seconds) == var.drain.timeout_seconds
     error_message = "drain.timeout_seconds must be whole seconds from 120 to 86400."
   }
@@ -388,6 +499,14 @@ variable "audit" {
   validation {
     condition     = var.audit.memory_mib >= 512 && var.audit.memory_mib <= 32768 && floor(var.audit.memory_mib) == var.audit.memory_mib
     error_message = "audit.memory_mib must be whole MiB from 512, Cloud Run's least for jobs, to 32768."
+  }
+
+  validation {
+    condition = (
+      var.audit.memory_mib >= lookup({ "4" = 2048, "8" = 4096 }, tostring(var.audit.cpu), 0) &&
+      var.audit.memory_mib <= 4096 * var.audit.cpu
+    )
+    error_message = "audit: cpu and memory_mib must fit: 1 vCPU takes at most 4096 MiB, 2 take at most 8192, 4 want 2048 to 16384, 8 want 4096 to 32768."
   }
 
   validation {
@@ -426,6 +545,39 @@ variable "log_votes_requests" {
   type        = bool
   default     = false
   nullable    = false
+}
+
+variable "log_retention_days" {
+  description = "How long Turnout's lines are kept in a log bucket of their own; 0: in the project's default bucket alone, for 30 days."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.log_retention_days >= 0 && var.log_retention_days <= 3650 && floor(var.log_retention_days) == var.log_retention_days
+    error_message = "log_retention_days must be whole days from 1 to 3650, or 0 for no bucket of its own."
+  }
+}
+
+variable "uptime_host" {
+  description = "The host that Google's uptime check asks for results: a load balancer's, where the functions are reached through it alone; empty: the function's own, unless it is closed."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.uptime_host == "" || can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.uptime_host))
+    error_message = "uptime_host must be a full host name such as vote.example.com, without https:// and without a path."
+  }
+}
+
+variable "slo" {
+  description = "What share of the votes' requests must not be answered with 5xx over 30 days. Alerts follow from how fast the rest is used up."
+  type        = number
+  default     = 0.999
+
+  validation {
+    condition     = var.slo >= 0.9 && var.slo <= 0.9999
+    error_message = "slo must be between 0.9 and 0.9999, such as 0.999 for one failed request in a thousand."
+  }
 }
 
 variable "notification_channels" {

@@ -1,6 +1,6 @@
 terraform {
-  # 1.9: validations may speak of other variables, and tests mock providers.
-  required_version = ">= 1.9"
+  # 1.11: the pepper is an ephemeral value, written and never kept.
+  required_version = ">= 1.11"
 
   required_providers {
     google = {
@@ -11,6 +11,15 @@ terraform {
     archive = {
       source  = "hashicorp/archive"
       version = ">= 2.4, < 3.0"
+    }
+    random = {
+      source = "hashicorp/random"
+      # Ephemeral passwords.
+      version = ">= 3.7, < 4.0"
+    }
+    time = {
+      source  = "hashicorp/time"
+      version = ">= 0.12, < 1.0"
     }
   }
 }

@@ -1,6 +1,7 @@
 """What the tests stand on: Google's emulators, started once for the suite; each test has a project of its own in them."""
 
 import asyncio
+import os
 import secrets
 import signal
 import time
@@ -16,20 +17,31 @@ from emulators.errors import FetchFailed, JavaMissing
 from emulators.google import GoogleEmulators
 from emulators.resources import create_resources
 from emulators.stack import LocalCloud
-from tests import leftovers, needs, workers
+from tests import fast, leftovers, needs, workers
 from tests.deadlines import TEST_SECONDS_MAX
+from tests.environment import plain_environment
+from tests.infrastructure import providers
 from turnout.gcp.votes.settings import Settings
 
 T = TypeVar("T")
 
 SettingsMaker = Callable[..., Settings]
 
+#: The emulators run for minutes here, so a compiler that takes its time costs more than it gives: a sixth of the suite's.
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Lets a run choose how long the simulation takes."""
+    parser.addoption("--seeds", type=int, default=1_000, help="the seeds that the simulation runs")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the session independent of where it was started, and of how busy the machine is."""
-    for plugin in (leftovers, needs, workers):
+    for plugin in (fast, leftovers, needs, providers, workers):
         config.pluginmanager.register(plugin)
+    os.environ.setdefault("JDK_JAVA_OPTIONS", JAVA_OPTIONS)
     if config.option.timeout is None:
         config.option.timeout = TEST_SECONDS_MAX
     # A shell's background jobs ignore SIGINT, and so would all processes that tests start.
@@ -41,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 hypothesis.settings.register_profile(
     "turnout", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("turnout"), max_examples=25)
 hypothesis.settings.load_profile("turnout")
 
 
@@ -108,6 +121,7 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
         state_folder=tmp_path_factory.mktemp("local-cloud"),
         project="test-turnout",
         schedule=False,
+        environment=plain_environment(),
         # Short times, so that a poll is closed and certified within seconds; 10 s is Pub/Sub's shortest deadline.
         settings={
             "TURNOUT_ACK_DEADLINE_SECONDS": "10",

@@ -9,12 +9,18 @@ from xdist.scheduler import LoadScopeScheduling
 
 #: Groups in the order in which they begin, longest first: a group, and what its tests' paths begin with.
 GROUPS = {
+    "fresh projects": (
+        "tests/infrastructure/test_first_apply.py",
+        "tests/infrastructure/test_lifecycle.py",
+        "tests/infrastructure/test_order.py",
+    ),
     "terraform": ("tests/infrastructure/",),
     "local cloud": (
         "tests/browser/",
         "tests/cli/test_commands.py",
         "tests/emulated/test_openapi.py",
         "tests/emulated/test_results_and_polls.py",
+        "tests/emulated/test_smoke.py",
         "tests/emulated/test_voting.py",
         "tests/emulated/test_way_of_a_vote.py",
     ),
@@ -48,7 +54,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Puts long groups first, and leaves the order within each as it is: it may be random."""
+    if not hasattr(config, "workerinput"):
+        return
     ranks = {group: rank for rank, group in enumerate(GROUPS)}
     items.sort(key=lambda item: ranks.get(group_of(item.nodeid), len(ranks)))

@@ -38,6 +38,7 @@ COMMON_ANSWERS: Answers = {
     errors.RequestInvalid: Answer(400, "request-invalid", "The request cannot be understood"),
     errors.PathUnknown: Answer(404, "path-unknown", "Nothing is at this address"),
     errors.MethodNotAllowed: Answer(405, "method-not-allowed", "The method is not allowed here"),
+    errors.BodyTooSlow: Answer(408, "body-too-slow", "The body came too slowly"),
     errors.BodyTooLarge: Answer(413, "body-too-large", "The body is too large"),
     errors.MediaTypeUnsupported: Answer(415, "media-type-unsupported", "The media type is not supported"),
     QueueUnavailable: Answer(503, "queue-unavailable", "The queue cannot take anything now"),
@@ -169,6 +170,9 @@ def _detail(fault: errors.TurnoutError) -> str:
 def _headers(fault: errors.TurnoutError) -> dict[str, str]:
     if isinstance(fault, errors.MethodNotAllowed):
         return {"Allow": ", ".join(fault.allowed)}
+    if isinstance(fault, errors.BodyTooSlow):
+        # The rest of the body is not waited for (RFC 9110, 15.5.9).
+        return {"Connection": "close"}
     if isinstance(fault, QueueUnavailable):
         return {"Retry-After": str(max(1, ceil(fault.retry_after_seconds)))}
     if isinstance(fault, errors.ServiceUnavailable):

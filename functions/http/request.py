@@ -1,4 +1,4 @@
-"""Requests: the body within its limit, and its media type."""
+"""Requests: the body within its limits of size and time, and its media type."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,14 @@ from typing import TypeVar
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from turnout.base.errors import BodyTooLarge, MediaTypeUnsupported, MethodNotAllowed, RequestInvalid
+from functions.http.deadline import SharedDeadline
+from turnout.base.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    MediaTypeUnsupported,
+    MethodNotAllowed,
+    RequestInvalid,
+)
 from turnout.base.strict_json import decode, refuse_repeated_fields
 
 T = TypeVar("T")
@@ -35,11 +42,22 @@ def header(request: Request, name: bytes) -> str | None:
     return None
 
 
-async def read_body(request: Request, bytes_max: int) -> bytes:
-    """The whole body; `BodyTooLarge` as soon as it exceeds the limit, whether or not it says how long it is."""
+async def read_body(request: Request, bytes_max: int, deadline: SharedDeadline) -> bytes:
+    """The whole body, however it is cut.
+
+    `BodyTooLarge` as soon as it exceeds the limit, whether or not it says how long it is; `BodyTooSlow` if it is not all
+    there by the deadline.
+    """
     declared = header(request, b"content-length") or ""
     if declared.isdecimal() and int(declared[:20]) > bytes_max:
         raise BodyTooLarge(bytes_max, "bytes")
+    try:
+        return await deadline.bound(_receive_body(request, bytes_max))
+    except TimeoutError:
+        raise BodyTooSlow(deadline.seconds_max) from None
+
+
+async def _receive_body(request: Request, bytes_max: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -67,10 +85,12 @@ def media_type(request: Request, supported: Sequence[str]) -> str:
     return kind
 
 
-async def read_json(request: Request, decoder: msgspec.json.Decoder[T], bytes_max: int) -> T:
+async def read_json(
+    request: Request, decoder: msgspec.json.Decoder[T], bytes_max: int, deadline: SharedDeadline
+) -> T:
     """The body as JSON of one shape."""
     media_type(request, ("application/json",))
-    body = await read_body(request, bytes_max)
+    body = await read_body(request, bytes_max, deadline)
     decoded = decode(body, decoder)
     refuse_repeated_fields(body)
     return decoded

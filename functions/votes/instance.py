@@ -6,6 +6,7 @@ Made with the first request, in the process and event loop that use it: gRPC doe
 import os
 from functools import cache
 
+from functions.http.deadline import SharedDeadline
 from functions.http.process import prepare_process
 from turnout.gcp.votes.settings import Settings
 from turnout.gcp.votes.wiring import Wiring
@@ -25,6 +26,12 @@ def _wiring() -> Wiring:
 def settings() -> Settings:
     """What this instance was told."""
     return _wiring().settings
+
+
+@cache
+def body_deadline() -> SharedDeadline:
+    """What the bodies of all requests are bounded by."""
+    return SharedDeadline(settings().body_seconds_max)
 
 
 @cache

@@ -32,11 +32,11 @@ async def polls(request: Request) -> Response:
     if path:
         return await _one(request, path)
     if request.method == "OPTIONS":
-        return preflight("GET, POST, OPTIONS")
-    if expect_method(request, "GET", "POST") == "GET":
+        return preflight("GET, HEAD, POST, OPTIONS")
+    if expect_method(request, "GET", "HEAD", "POST") != "POST":
         views = await instance.administration().list(_limit(request))
         return json_reply({"polls": [_document(view) for view in views]})
-    plan = await read_json(request, _new_poll, BODY_BYTES_MAX)
+    plan = await read_json(request, _new_poll, BODY_BYTES_MAX, instance.body_deadline())
     view = await instance.administration().create(plan)
     return json_reply(_document(view), status=CREATED, headers={"Location": f"/polls/{view.poll.id}"})
 
@@ -44,12 +44,13 @@ async def polls(request: Request) -> Response:
 async def _one(request: Request, poll_id: str) -> Response:
     if "/" in poll_id:
         raise PathUnknown(request.scope["path"])
-    check_poll_id(poll_id, field="poll")
     if request.method == "OPTIONS":
-        return preflight("GET, PATCH, OPTIONS")
-    if expect_method(request, "GET", "PATCH") == "GET":
+        return preflight("GET, HEAD, PATCH, OPTIONS")
+    method = expect_method(request, "GET", "HEAD", "PATCH")
+    check_poll_id(poll_id, field="poll")
+    if method != "PATCH":
         return json_reply(_document(await instance.administration().get(poll_id)))
-    change = await read_json(request, _change, BODY_BYTES_MAX)
+    change = await read_json(request, _change, BODY_BYTES_MAX, instance.body_deadline())
     return json_reply(_document(await instance.administration().change(poll_id, change)))
 
 

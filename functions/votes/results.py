@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.http.cors import cross_origin, preflight
+from functions.http.negotiation import has_already, preferred
 from functions.http.request import expect_method
 from functions.votes import instance
 from functions.votes.problems import answering_votes
@@ -52,7 +53,7 @@ async def results(request: Request) -> Response:
     read = await instance.results().read(poll_id, cast("Source", source))
     tag = _tag(read, wanted)
     headers = {"Cache-Control": "public, max-age=1", "ETag": tag, "Vary": "Accept"}
-    if tag in request.headers.get("if-none-match", ""):
+    if has_already(request.headers, tag):
         return Response(status_code=NOT_MODIFIED, headers=headers)
     body = msgspec.json.encode(read) if wanted == "json" else _csv(read)
     return Response(body, headers=headers, media_type=MEDIA_TYPES[wanted])
@@ -66,9 +67,9 @@ def _poll_id(path: str) -> str:
 
 
 def _format(request: Request) -> Format:
-    accepted = request.headers.get("accept", "")
-    usual = next((kind for kind in ("html", "csv") if f"text/{kind}" in accepted), "json")
-    return cast("Format", _one_of(request, "format", tuple(MEDIA_TYPES), usual))
+    # A client that accepts none of the forms gets JSON: RFC 9110 allows it, and it tells more than a 406 would.
+    accepted: Format = preferred(request.headers, MEDIA_TYPES, "json")
+    return cast("Format", _one_of(request, "format", tuple(MEDIA_TYPES), accepted))
 
 
 def _one_of(request: Request, name: str, values: tuple[str, ...], otherwise: str) -> str:

@@ -2,8 +2,8 @@
 # mocked, and `true` stands for gcloud.
 
 mock_provider "google" {
-  mock_data "google_project" {
-    defaults = { number = "123456789012" }
+  mock_resource "google_storage_bucket" {
+    defaults = { project_number = 123456789012 }
   }
 
   mock_resource "google_cloudfunctions2_function" {
@@ -21,7 +21,9 @@ mock_provider "google" {
 
 variables {
   project_id            = "demo-project"
+  alert_emails          = ["ada@example.com"]
   gcloud                = "true"
+  api_settle_seconds    = 0
   access_settle_seconds = 0
 }
 
@@ -86,12 +88,21 @@ run "a_pepper_of_ones_own" {
   }
 
   assert {
-    condition     = length(google_secret_manager_secret.pepper) == 0 && length(terraform_data.pepper) == 0
+    condition     = length(google_secret_manager_secret.pepper) == 0 && length(google_secret_manager_secret_version.pepper) == 0
     error_message = "With a secret of one's own none is made."
   }
 
   assert {
     condition     = one(values(google_secret_manager_secret_iam_member.pepper)).secret_id == "voters-pepper" && one(google_cloudfunctions2_function.function["vote"].service_config[0].secret_environment_variables).version == "3"
     error_message = "The intake reads the given secret, at the given version."
+  }
+}
+
+# What is protected would not let itself be torn down.
+run "may_be_destroyed" {
+  command = apply
+
+  variables {
+    allow_destroy_data = true
   }
 }

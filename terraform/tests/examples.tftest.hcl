@@ -1,8 +1,8 @@
 # The examples are what a user copies: they must plan.
 
 mock_provider "google" {
-  mock_data "google_project" {
-    defaults = { number = "123456789012" }
+  mock_resource "google_storage_bucket" {
+    defaults = { project_number = 123456789012 }
   }
 }
 
@@ -14,8 +14,11 @@ run "minimal" {
   }
 
   variables {
-    project_id = "demo-project"
+    project_id   = "demo-project"
+    alert_emails = ["ada@example.com"]
   }
+
+
 }
 
 run "production" {

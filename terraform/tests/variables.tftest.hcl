@@ -4,7 +4,8 @@
 mock_provider "google" {}
 
 variables {
-  project_id = "demo-project"
+  project_id   = "demo-project"
+  alert_emails = ["ada@example.com"]
 }
 
 run "keys_of_functions" {
@@ -23,7 +24,17 @@ run "keys_of_functions" {
     job_image             = "europe-docker.pkg.dev/demo/images/turnout:latest"
     job_command           = []
     gcloud                = "gcloud; rm -rf /"
+    api_settle_seconds    = 900
     access_settle_seconds = 900
+    image_patch_days      = 0
+    region_vcpu           = 0
+    region_memory_gib     = 0
+    backups               = { daily_kept_days = 99 }
+    kms_key               = "my-key"
+    database_kms_key      = "projects/demo-project/locations/eur3"
+    log_retention_days    = -1
+    uptime_host           = "https://vote.example.com"
+    slo                   = 1
     pepper_secret         = "projects/demo-project/secrets/pepper"
     pepper_version        = "latest"
     message_regions       = ["eu"]
@@ -49,7 +60,17 @@ run "keys_of_functions" {
     var.job_image,
     var.job_command,
     var.gcloud,
+    var.api_settle_seconds,
     var.access_settle_seconds,
+    var.image_patch_days,
+    var.region_vcpu,
+    var.region_memory_gib,
+    var.backups,
+    var.kms_key,
+    var.database_kms_key,
+    var.log_retention_days,
+    var.uptime_host,
+    var.slo,
     var.pepper_secret,
     var.pepper_version,
     var.message_regions,
@@ -74,6 +95,7 @@ run "cpus" {
     prefix               = "google-votes"
     job_image            = "europe-docker.pkg.dev/demo/images/turnout"
     ack_deadline_seconds = 20
+    backups              = { weekly_kept_weeks = 15 }
   }
 
   expect_failures = [
@@ -84,6 +106,7 @@ run "cpus" {
     var.prefix,
     var.job_image,
     var.ack_deadline_seconds,
+    var.backups,
   ]
 }
 
@@ -188,4 +211,80 @@ run "least_instances_above_the_usual_most" {
   }
 
   expect_failures = [google_cloudfunctions2_function.function]
+}
+
+run "cpu_and_memory_that_do_not_fit_too_little" {
+  command = plan
+
+  variables {
+    functions = { vote = { cpu = 4, memory_mib = 1024 } }
+    drain     = { cpu = 8, memory_mib = 2048 }
+    audit     = { cpu = 4, memory_mib = 512 }
+  }
+
+  expect_failures = [
+    var.functions,
+    var.drain,
+    var.audit,
+  ]
+}
+
+run "cpu_and_memory_that_do_not_fit_too_much" {
+  command = plan
+
+  variables {
+    functions = { vote = { cpu = 1, memory_mib = 8192 } }
+    drain     = { cpu = 2, memory_mib = 8193 }
+    audit     = { cpu = 1, memory_mib = 4097 }
+  }
+
+  expect_failures = [
+    var.functions,
+    var.drain,
+    var.audit,
+  ]
+}
+
+run "more_vcpu_than_the_region_gives" {
+  command = plan
+
+  variables {
+    functions = { vote = { max_instances = 60 } }
+  }
+
+  expect_failures = [output.ceilings]
+}
+
+run "more_memory_than_the_region_gives" {
+  command = plan
+
+  variables {
+    functions = { vote = { max_instances = 8, memory_mib = 4096 }, results = { memory_mib = 4096 } }
+  }
+
+  expect_failures = [output.ceilings]
+}
+
+run "as_much_as_the_quota_was_raised_to" {
+  command = plan
+
+  variables {
+    functions   = { vote = { max_instances = 60 } }
+    region_vcpu = 80
+  }
+
+  assert {
+    condition     = output.ceilings.vcpu == 71 && output.ceilings.each.drain.vcpu == 5
+    error_message = "The ceilings are 60 for vote, 3 for results, 1 each for polls, persist and audit, and 5 for the drain."
+  }
+}
+
+run "alerts_that_nobody_hears" {
+  command = plan
+
+  variables {
+    alert_emails = []
+  }
+
+  expect_failures = [check.somebody_hears_of_alerts]
 }

@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from cli import app
 from emulators.stack import LocalCloud
+from turnout.base.environment import variables
 from turnout.deployment import COMMON_SETTINGS
 from turnout.gcp.votes.settings import Settings
 
@@ -35,7 +36,7 @@ class Shell:
 
 def no_cloud(state_folder: Path) -> dict[str, str | None]:
     """An environment that names no Turnout, whatever the developer's own names."""
-    names = {field.alias or f"TURNOUT_{name.upper()}" for name, field in Settings.model_fields.items()}
+    names = variables(Settings).values()
     unset: dict[str, str | None] = dict.fromkeys({*names, *COMMON_SETTINGS, "TURNOUT_URL"})
     return {**unset, "TURNOUT_STATE_FOLDER": str(state_folder)}
 

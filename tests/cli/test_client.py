@@ -6,6 +6,7 @@ from aiohttp import web
 from cli import http
 from cli.client import Client
 from cli.faults import NoAnswer, Refused, exit_code
+from cli.target import base_url, own_addresses
 from tests.local_cloud.helpers import serving
 from turnout.base.errors import TurnoutError
 
@@ -27,6 +28,37 @@ async def test_nobody_else_gets_the_token() -> None:
         assert await authorization("https://turnout.example", path) == {}
     for path in ("/polls", "/vote"):
         assert await authorization("http://127.0.0.1:8080", path) == {}
+
+
+async def test_each_function_has_an_address_of_its_own_or_all_have_one() -> None:
+    own = {"polls": "https://polls.run.app", "vote": "https://vote.run.app"}
+    apart = Client("", {}, own)
+    assert apart.address("/polls/finals") == "https://polls.run.app"
+    assert apart.address("/vote") == "https://vote.run.app"
+    with pytest.raises(NoAnswer, match="names no address for /results/finals"):
+        apart.address("/results/finals?format=json")
+    assert Client("https://vote.example.com", {}, own).address("/polls") == "https://vote.example.com"
+
+
+@pytest.mark.parametrize("base_url", ["", "https://vote.example.com"])
+async def test_a_token_is_for_the_service_itself(base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a load balancer, too: Cloud Run refuses a token whose audience is the domain."""
+    monkeypatch.setattr("cli.client.fetch_identity_token", lambda audience: f"for {audience}")
+    own = {"polls": "https://polls.run.app", "persist": "https://persist.run.app"}
+    client = Client(base_url, {}, own)
+    for path, audience in (
+        ("/polls", own["polls"]),
+        ("/persist", own["persist"]),
+        ("/polls/a", own["polls"]),
+    ):
+        assert await client._authorization(path) == {"Authorization": f"Bearer for {audience}"}
+
+
+def test_the_environment_names_the_addresses() -> None:
+    given = {"TURNOUT_VOTE_URL": "https://vote.run.app/", "TURNOUT_POLLS_URL": "https://polls.run.app"}
+    assert own_addresses(given) == {"vote": "https://vote.run.app", "polls": "https://polls.run.app"}
+    assert base_url(given) == ""
+    assert base_url({**given, "TURNOUT_URL": "https://vote.example.com/"}) == "https://vote.example.com"
 
 
 def answering(status: int, text: str, media_type: str) -> web.Application:

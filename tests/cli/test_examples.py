@@ -11,8 +11,8 @@ from tests.cli.conftest import Shell
 from tests.cli.test_usage import COMMANDS
 
 DOCUMENTS = ("README.md", "docs/tutorial.md")
-#: These would start a local cloud; test_processes runs them.
-STARTERS = ("up", "demo")
+#: These would start a local cloud, or stand-ins, and go on; tests of processes run them.
+STARTERS = ("up", "demo", "emulate")
 
 
 def shown_in_documents() -> Iterator[str]:

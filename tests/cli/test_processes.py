@@ -18,6 +18,7 @@ from emulators.google import GoogleEmulators
 from emulators.stack import LocalCloud
 from tests.cli.conftest import TERMINAL, no_cloud
 from tests.deadlines import COMMAND_SECONDS_MAX, WAIT_SECONDS_MAX
+from tests.environment import plain_environment
 from tests.local_cloud.helpers import alive, eventually
 
 
@@ -61,14 +62,13 @@ class Turnout:
 @contextlib.asynccontextmanager
 async def turnout(state_folder: Path, *words: str, **environment: str) -> AsyncIterator[Turnout]:
     unset = no_cloud(state_folder)
-    inherited = {name: value for name, value in os.environ.items() if name not in unset}
     given = {name: value for name, value in unset.items() if value is not None}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         "from cli import app; app()",
         *words,
-        env={**inherited, **given, **TERMINAL, **environment},
+        env={**plain_environment(), **given, **TERMINAL, **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -7,6 +7,7 @@ from tests.cli.conftest import Shell
 COMMANDS = [
     ("up",),
     ("demo",),
+    ("emulate",),
     ("polls", "create"),
     ("polls", "list"),
     ("polls", "show"),

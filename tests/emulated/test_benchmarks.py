@@ -14,6 +14,7 @@ from benchmarks.table import Figure
 from emulators.errors import FetchFailed, JavaMissing
 from emulators.stack import LocalCloud
 from tests.conftest import run_apart, unavailable
+from tests.environment import plain_environment
 from tests.needs import need
 from turnout.gcp.votes.wiring import Wiring
 from turnout.votes.poll import OnePer
@@ -25,7 +26,11 @@ CONNECTIONS = 8
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     """A local cloud that benches may reset; nothing else uses it."""
     made = LocalCloud(
-        state_folder=tmp_path_factory.mktemp("bench"), project="bench-turnout", workers=2, schedule=False
+        state_folder=tmp_path_factory.mktemp("bench"),
+        project="bench-turnout",
+        workers=2,
+        schedule=False,
+        environment=plain_environment(),
     )
     try:
         run_apart(made.start())

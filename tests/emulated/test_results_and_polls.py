@@ -37,6 +37,37 @@ def test_unchanged_results_are_not_sent_again(api: httpx.Client, poll: str) -> N
     assert csv.headers["etag"] != first.headers["etag"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [("*", 304), ('W/"other", {}', 304), ('"other"', 200), ("malformed {}", 200), ("", 200)],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_a_client_has_may_be_one_of_many(
+    api: httpx.Client, poll: str, method: str, sent: str, status: int
+) -> None:
+    tag = api.get(f"/results/{poll}").headers["etag"]
+    reply = api.request(method, f"/results/{poll}", headers={"If-None-Match": sent.format(tag)})
+    assert (reply.status_code, reply.headers["etag"]) == (status, tag)
+
+
+def test_an_unknown_poll_is_no_unchanged_one(api: httpx.Client) -> None:
+    assert api.get("/results/nobody-made-this", headers={"If-None-Match": "*"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("text/html;q=0.2, text/csv;q=0.3", "text/csv"),
+        ("text/csv;q=0, text/*", "text/html"),
+        ("application/xml", "application/json"),
+        (";;;,q=", "application/json"),
+    ],
+)
+def test_the_weights_of_accept_decide(api: httpx.Client, poll: str, accept: str, media_type: str) -> None:
+    reply = api.get(f"/results/{poll}", headers={"Accept": accept})
+    assert (reply.status_code, reply.headers["content-type"].partition(";")[0]) == (200, media_type)
+
+
 def test_head_has_no_body(api: httpx.Client, poll: str) -> None:
     reply = api.head(f"/results/{poll}")
     assert (reply.status_code, reply.content) == (200, b"")
@@ -153,7 +184,14 @@ def test_an_open_poll_is_not_certified(api: httpx.Client, poll: str) -> None:
     assert (reply.status_code, problem_of(reply)) == (409, "not-certifiable")
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_polls_have_a_head(api: httpx.Client, poll: str) -> None:
+    for path in ("/polls?limit=1", f"/polls/{poll}"):
+        reply = api.head(path)
+        assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json")
+        assert reply.content == b""
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "TRACE"])
 def test_polls_are_never_replaced_or_deleted(api: httpx.Client, poll: str, method: str) -> None:
     for path in ("/polls", f"/polls/{poll}"):
         assert api.request(method, path).status_code == 405

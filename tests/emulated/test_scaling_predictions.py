@@ -5,7 +5,6 @@ The first part measures service times here and now; the second part is another l
 
 import asyncio
 import math
-import os
 import random
 import statistics
 import time
@@ -30,7 +29,8 @@ from benchmarks.scaling.intake import Cohort, Load, Topic
 from benchmarks.scaling.parameters import Parameters
 from benchmarks.scaling.prediction import predicted_busy_seconds
 from benchmarks.scaling.record import Record
-from emulators.run import Execution
+from emulators.run import start_job
+from tests.environment import plain_environment
 from turnout.base.chance import random_id
 from turnout.base.clock import SystemClock
 from turnout.deployment import JOBS
@@ -102,7 +102,7 @@ async def holds(
 async def busy_seconds_of_tasks(settings: Settings, trial: Trial, tasks: int, folder: Path) -> float:
     """A load drained by processes as they are deployed: from the first lease of a task to its last acknowledgement."""
     environment = {
-        **os.environ,
+        **plain_environment(),
         "GOOGLE_CLOUD_PROJECT": settings.project,
         "PUBSUB_EMULATOR_HOST": settings.pubsub_emulator_host,
         "FIRESTORE_EMULATOR_HOST": settings.firestore_emulator_host,
@@ -114,7 +114,7 @@ async def busy_seconds_of_tasks(settings: Settings, trial: Trial, tasks: int, fo
     }
 
     async def drain() -> float:
-        execution = Execution(DRAIN, environment, log_folder=folder, tasks=tasks)
+        execution = start_job(DRAIN, environment, log_folder=folder, tasks=tasks)
         try:
             return (await ended(execution)).busy_seconds
         finally:

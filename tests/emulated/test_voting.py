@@ -155,11 +155,16 @@ def test_an_empty_form_field_is_an_error(api: httpx.Client, poll: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/vote", "/votes"])
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "SEARCH"])
 def test_other_methods_are_told_what_is_allowed(api: httpx.Client, path: str, method: str) -> None:
     reply = api.request(method, path)
     assert (reply.status_code, problem_of(reply)) == (405, "method-not-allowed")
-    assert "POST" in reply.headers["allow"]
+    assert reply.headers["allow"] == "POST, OPTIONS"
+
+
+def test_the_answer_to_head_has_no_body(api: httpx.Client) -> None:
+    reply = api.head("/vote")
+    assert (reply.status_code, reply.headers["allow"], reply.content) == (405, "POST, OPTIONS", b"")
 
 
 def test_a_page_of_another_origin_may_vote(api: httpx.Client, poll: str) -> None:
@@ -228,6 +233,71 @@ def test_a_chunked_vote_is_a_vote(api: httpx.Client, poll: str) -> None:
     assert api.post("/vote", content=iter([body[:5], body[5:]]), headers=JSON).status_code == 202
 
 
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "kind"),
+    [
+        # What the counter on App Engine took: an item, and nothing else.
+        (FORM, "itemID=Ada", 202, ""),
+        (JSON, '{"itemID": "Ada"}', 202, ""),
+        (FORM, "choice=Ada", 202, ""),
+        (JSON, '{"choice": "Ada"}', 202, ""),
+        (JSON, '{"choice": "Ada", "voter": "ann"}', 202, ""),
+        # The poll may stand in the body as well, if it is the same.
+        (FORM, "poll=POLL&itemID=Ada", 202, ""),
+        (JSON, '{"poll": "POLL", "itemID": "Ada"}', 202, ""),
+        (FORM, "poll=other&itemID=Ada", 422, "value-refused"),
+        (JSON, '{"poll": "other", "itemID": "Ada"}', 422, "value-refused"),
+        (JSON, '{"poll": "", "itemID": "Ada"}', 422, "value-refused"),
+        (JSON, '{"poll": null, "itemID": "Ada"}', 400, "body-invalid"),
+        (FORM, "itemID=", 422, "value-refused"),
+        (JSON, '{"itemID": ""}', 422, "value-refused"),
+        (JSON, '{"itemID": null}', 400, "body-invalid"),
+        (JSON, '{"itemID": "Eve"}', 422, "choice-unknown"),
+        (JSON, "{}", 400, "body-invalid"),
+        (FORM, "voter=ann", 400, "body-invalid"),
+        (FORM, "", 400, "body-invalid"),
+        (JSON, '{"itemID": "Ada", "choice": "Ada"}', 400, "body-invalid"),
+        (JSON, '{"itemID": "Ada", "itemID": "Bob"}', 400, "body-invalid"),
+        (FORM, "itemID=Ada&itemID=Bob", 400, "body-invalid"),
+        (JSON, '{"item": "Ada"}', 400, "body-invalid"),
+        (JSON, '["Ada"]', 400, "body-invalid"),
+        ({"content-type": "text/plain"}, "Ada", 415, "media-type-unsupported"),
+        (JSON, " " * 20_000, 413, "body-too-large"),
+    ],
+)
+def test_a_poll_in_the_address_leaves_nothing_but_the_item_to_the_body(
+    api: httpx.Client, poll: str, headers: dict[str, str], body: str, status: int, kind: str
+) -> None:
+    reply = api.post(f"/vote/{poll}", content=body.replace("POLL", poll), headers=headers)
+    assert reply.status_code == status, reply.text
+    if status == 202:
+        assert (reply.json()["poll"], reply.json()["choice"]) == (poll, "Ada")
+    else:
+        assert problem_of(reply) == kind
+
+
+@pytest.mark.parametrize("address", ["nobody-made-this", "UPPER", "..%00", "x" * 1_000])
+def test_an_address_of_no_poll_is_told_so(api: httpx.Client, address: str) -> None:
+    reply = api.post(f"/vote/{address}", json={"itemID": "Ada"})
+    assert (reply.status_code, problem_of(reply)) == (404, "poll-unknown")
+
+
+def test_without_a_poll_in_the_address_the_body_must_name_it(api: httpx.Client, poll: str) -> None:
+    for body in ({"itemID": "Ada"}, {"poll": poll, "itemID": "Ada"}):
+        assert problem_of(api.post("/vote", json=body)) == "body-invalid"
+    assert problem_of(api.post("/vote", data={"itemID": "Ada"})) == "body-invalid"
+
+
+def test_a_vote_by_address_is_the_same_vote(api: httpx.Client, poll: str) -> None:
+    key = {"Idempotency-Key": "once"}
+    first = api.post("/vote", json=vote(poll), headers=key).json()
+    again = api.post(f"/vote/{poll}/", data={"itemID": "Ada"}, headers=key).json()
+    assert (again["vote_id"], again["poll"]) == (first["vote_id"], poll)
+
+
 def _raw(local_cloud: LocalCloud, request: bytes) -> bytes:
     address = urlsplit(local_cloud.function_urls["vote"])
     with socket.create_connection((address.hostname, address.port), timeout=WAIT_SECONDS_MAX) as connection:
@@ -241,6 +311,9 @@ def _raw(local_cloud: LocalCloud, request: bytes) -> bytes:
         b"POST /vote HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n",
         b"POST /vote HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
         b"nonsense\r\n\r\n",
+        # A method that nobody has registered, and one that is for proxies: neither gets beyond the parser of HTTP.
+        b"BREW /vote HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT elsewhere:80 HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
 def test_what_is_no_http_gets_a_400(local_cloud: LocalCloud, request_bytes: bytes) -> None:
@@ -259,7 +332,7 @@ def test_a_client_that_goes_away_harms_nobody(local_cloud: LocalCloud, api: http
     assert api.post("/vote", json=vote(poll)).status_code == 202
 
 
-@pytest.mark.parametrize("path", ["/vote/x", "/votes/1"])
+@pytest.mark.parametrize("path", ["/vote/x/y", "/votes/1", "/vote/a%2Fb"])
 def test_unknown_paths_are_not_found(api: httpx.Client, path: str) -> None:
     assert (reply := api.post(path, json={})).status_code == 404
     assert problem_of(reply) == "path-unknown"

@@ -75,7 +75,8 @@ class Function:
 
     def __init__(self, process: Process, port: int, session: aiohttp.ClientSession) -> None:
         self.process = process
-        self._port = port
+        #: Where it listens.
+        self.port = port
         self._session = session
 
     async def post(
@@ -84,14 +85,14 @@ class Function:
         """Posts JSON; the status, the document and the headers of the answer."""
         headers = {"Idempotency-Key": key} if key else {}
         async with self._session.post(
-            f"http://{LOOPBACK}:{self._port}{path}", json=body, headers=headers
+            f"http://{LOOPBACK}:{self.port}{path}", json=body, headers=headers
         ) as answer:
             return answer.status, await answer.json(content_type=None), answer.headers
 
     async def listens(self) -> bool:
         """Whether it takes a new connection."""
         try:
-            _, writer = await asyncio.open_connection(LOOPBACK, self._port)
+            _, writer = await asyncio.open_connection(LOOPBACK, self.port)
         except OSError:
             return False
         writer.close()

@@ -2,9 +2,9 @@
 
 import asyncio
 import itertools
-import os
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -21,8 +21,9 @@ from pydantic import SecretStr
 from emulators.google import GoogleEmulators
 from emulators.processes import POLL_SECONDS, Process, free_port, stop_all
 from emulators.resources import create_resources
-from emulators.run import Execution, job_named, start_function, until_function_ready
+from emulators.run import job_named, start_function, start_job, until_function_ready
 from tests.deadlines import WAIT_SECONDS_MAX
+from tests.environment import plain_environment
 from tests.factories import messages_of
 from tests.faults.proxy import Call, Proxy
 from tests.faults.running import LOOK_SECONDS, Function, Job
@@ -233,6 +234,17 @@ class World:
             )
         return Function(process, port, self._session)
 
+    def start_audit(self, poll: Poll) -> Process:
+        """Starts `turnout audit`, as a person does."""
+        process = Process(
+            "turnout audit",
+            [sys.executable, "-c", "from cli import app; app()", "audit", poll.id],
+            log=self._folder / f"audit-{next(self._ids)}.log",
+            environment=self._environment(self.pubsub, self.firestore, {}),
+        )
+        self._processes.append(process)
+        return process
+
     async def until_refused(self, function: Function) -> None:
         """Waits until a function takes no new connection."""
         async with asyncio.timeout(WAIT_SECONDS_MAX):
@@ -257,7 +269,7 @@ class World:
         return self.wiring.dead_letter_office()
 
     def _drain_process(self, pubsub: Proxy, firestore: Proxy, settings: Mapping[str, object]) -> Job:
-        execution = Execution(
+        execution = start_job(
             job_named("drain"),
             self._environment(pubsub, firestore, {**ONE_BY_ONE, **settings}),
             log_folder=self._folder,
@@ -287,7 +299,7 @@ class World:
     def _environment(self, pubsub: Proxy, firestore: Proxy, settings: Mapping[str, object]) -> dict[str, str]:
         told = {f"TURNOUT_{name.upper()}": str(value) for name, value in {**QUICK, **settings}.items()}
         return {
-            **os.environ,
+            **plain_environment(),
             "GOOGLE_CLOUD_PROJECT": self._project,
             "TURNOUT_PEPPER": PEPPER,
             "PUBSUB_EMULATOR_HOST": pubsub.host,

@@ -2,39 +2,79 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests import needs
 from tests.deadlines import COMMAND_SECONDS_MAX
 from tests.infrastructure.deployed import Deployed
+from tests.infrastructure.providers import PROPERTY, providers
+from tests.infrastructure.terraform_offline import command as offline
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 SOURCES = ("functions", "jobs", "turnout", "terraform")
 
 
+@pytest.fixture(autouse=True)
+def note_providers(request: pytest.FixtureRequest) -> None:
+    """Lets the summary say which providers Terraform had."""
+    if "terraform" in request.fixturenames:
+        request.node.user_properties.append((PROPERTY, providers()))
+
+
 class Terraform:
-    """Terraform in one folder; every command that fails ends the test with what it printed."""
+    """Terraform in one folder, with the real providers or the stand-ins.
 
-    def __init__(self, program: str, folder: Path) -> None:
+    `stand_ins` has it use them in any case: for what calls no mock and must call no cloud. `environment` is what its
+    commands see beside the environment.
+    """
+
+    def __init__(
+        self, folder: Path, *, stand_ins: bool = False, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
-        self._program = program
+        self._program = terraform_program()
+        self._stand_ins = stand_ins or providers() == "offline"
+        self._environment = {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_CLI_ARGS": ""}
+        if self._stand_ins:
+            self._environment |= offline.environment(folder / ".providers")
+        self._environment |= environment or {}
 
-    def run(self, *arguments: str, chdir: str = "terraform") -> str:
-        done = subprocess.run(
-            [self._program, f"-chdir={self.folder / chdir}", *arguments],
+    def run(self, *arguments: str, chdir: str = "terraform", given: str = "") -> str:
+        """What a command prints; one that fails ends the test with it. `given` is what it reads."""
+        done = self.attempt(*arguments, chdir=chdir, given=given)
+        if done.returncode:
+            pytest.fail(f"terraform {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}", pytrace=False)
+        return done.stdout
+
+    def attempt(
+        self, *arguments: str, chdir: str = "terraform", given: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """A command that may fail."""
+        command = [f"-chdir={self.folder / chdir}", *arguments]
+        return subprocess.run(
+            [self._program, *(offline.arguments(command) if self._stand_ins else command)],
+            input=given,
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS_MAX,
             check=False,
-            env={**os.environ, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_CLI_ARGS": ""},
+            env={**os.environ, **self._environment},
         )
-        if done.returncode:
-            pytest.fail(f"terraform {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}", pytrace=False)
-        return done.stdout
+
+    def graph(self, chdir: str = "terraform") -> dict[str, set[str]]:
+        """What each resource waits for, directly: the edges of Terraform's own graph between resources."""
+        waits: dict[str, set[str]] = {}
+        for line in self.run("graph", chdir=chdir).splitlines():
+            if match := re.fullmatch(r'\s*"([^"]+)"(?: -> "([^"]+)"| \[.*)?;', line):
+                waits.setdefault(match[1], set()).update({match[2]} - {None})
+        return waits
 
     def init(self, chdir: str = "terraform") -> None:
         self.run("init", "-backend=false", "-input=false", "-no-color", chdir=chdir)
@@ -55,16 +95,8 @@ class Terraform:
 
 def terraform_program() -> str:
     """What `TERRAFORM` names, or terraform; without either the tests are skipped, and fail in CI."""
-    given = os.environ.get("TERRAFORM", "terraform")
-    program = shutil.which(given)
-    if program is not None:
-        return program
-    why = (
-        f"{given} is not on PATH: install terraform 1.9 or newer, or name it in TERRAFORM, to test terraform/"
-    )
-    if os.environ.get("CI"):
-        pytest.fail(f"CI is set, and {why}", pytrace=False)
-    pytest.skip(why)
+    given = os.environ.get("TERRAFORM")
+    return (given and shutil.which(given)) or needs.program("terraform")
 
 
 def copy_sources(folder: Path) -> Path:
@@ -82,8 +114,7 @@ def copy_sources(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     """Terraform in a copy of the module, initialised."""
-    program = terraform_program()
-    terraform = Terraform(program, copy_sources(tmp_path_factory.mktemp("terraform")))
+    terraform = Terraform(copy_sources(tmp_path_factory.mktemp("terraform")))
     terraform.init()
     return terraform
 

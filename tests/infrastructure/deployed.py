@@ -17,6 +17,9 @@ GRANTED_ON = {
     "google_service_account_iam_member": ("account", "service_account_id"),
 }
 
+#: Google's own identities, by the project they live in.
+GOOGLES_OWN = {"gcp-sa-pubsub": "Pub/Sub", "gcf-admin-robot": "Cloud Functions"}
+
 
 class Resource(msgspec.Struct, frozen=True):
     """One resource of the state."""
@@ -111,7 +114,8 @@ def _short_member(member: str) -> str:
     if kind != "serviceAccount":
         return member
     account, _, domain = who.partition("@")
-    return "Pub/Sub" if domain.startswith("gcp-sa-pubsub") else account.removeprefix("turnout-")
+    agent = GOOGLES_OWN.get(domain.partition(".")[0])
+    return agent or account.removeprefix("turnout-")
 
 
 def _on(grant: Resource) -> str:

@@ -46,6 +46,8 @@ GRANTS = {
     # Pub/Sub itself, which dead-letters as a last resort.
     ("Pub/Sub", "pubsub.publisher", "topic turnout-votes-dead"),
     ("Pub/Sub", "pubsub.subscriber", "subscription turnout-votes"),
+    # Cloud Functions itself, which looks the functions' images up.
+    ("Cloud Functions", "artifactregistry.reader", "repository turnout-images"),
     # Everybody votes and looks; polls are for those who are named.
     ("allUsers", "run.invoker", "function turnout-vote"),
     ("allUsers", "run.invoker", "function turnout-results"),

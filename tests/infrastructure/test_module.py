@@ -8,18 +8,35 @@ import pytest
 
 from tests.infrastructure.conftest import ROOT, Terraform
 from tests.infrastructure.deployed import Deployed
+from tests.infrastructure.module_docs import written
 
 EXAMPLES = sorted(path.name for path in (ROOT / "terraform" / "examples").iterdir() if path.is_dir())
 MODULE_TESTS = sorted(path.name for path in (ROOT / "terraform" / "tests").glob("*.tftest.hcl"))
 STAGES = ("intake", "queue", "drain", "counters", "record", "schedule", "build", "observe", "access")
 
 TWO_COPIES = """
+# Without it, the tear-down of a test uses the provider itself and not the mock.
+terraform {
+  required_providers {
+    google = {
+      source = "hashicorp/google"
+    }
+  }
+}
+
+variable "allow_destroy_data" {
+  default = false
+}
+
 module "spring" {
   source                = "../terraform"
   project_id            = "demo-project"
   prefix                = "spring"
   gcloud                = "true"
+  api_settle_seconds    = 0
   access_settle_seconds = 0
+  alert_emails          = ["ada@example.com"]
+  allow_destroy_data    = var.allow_destroy_data
 }
 
 module "autumn" {
@@ -27,18 +44,29 @@ module "autumn" {
   project_id            = "demo-project"
   prefix                = "autumn"
   gcloud                = "true"
+  api_settle_seconds    = 0
   access_settle_seconds = 0
+  alert_emails          = ["ada@example.com"]
+  allow_destroy_data    = var.allow_destroy_data
 }
 """
 TWO_COPIES_TEST = """
 mock_provider "google" {
-  mock_data "google_project" {
-    defaults = { number = "123456789012" }
+  mock_resource "google_storage_bucket" {
+    defaults = { project_number = 123456789012 }
   }
 }
 
 run "both" {
   command = apply
+}
+
+run "may_be_destroyed" {
+  command = apply
+
+  variables {
+    allow_destroy_data = true
+  }
 }
 """
 #: What an API calls a resource, by type; None: it has no name of its own, or both copies share it on purpose.
@@ -143,3 +171,8 @@ def named(deployed: Deployed) -> list[tuple[str, tuple[str, str]]]:
         if argument is not None and "_iam_" not in each.type:
             found.append((each.address, (each.type, each.values[argument])))
     return found
+
+
+def test_the_tables_of_inputs_and_outputs_are_the_modules() -> None:
+    readme = (ROOT / "terraform" / "README.md").read_text(encoding="utf-8")
+    assert written(readme) == readme, "python -m tests.infrastructure.module_docs writes them anew"

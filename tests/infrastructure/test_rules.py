@@ -2,16 +2,20 @@
 
 import ast
 import json
+import math
 import re
 
 import pytest
 
-from tests.infrastructure.conftest import ROOT
+from tests.infrastructure.conftest import ROOT, Terraform
 from tests.infrastructure.deployed import Deployed
+from tests.infrastructure.fake_cloud import PYTHONS
+from tests.infrastructure.terraform_offline.provider import without_zeros
 from turnout.deployment import FUNCTIONS, JOBS
 
 #: Roles that exist and are narrow enough; a misspelt one is refused by Google only when it is applied.
 ROLES_ALLOWED = {
+    "roles/artifactregistry.reader",
     "roles/artifactregistry.writer",
     "roles/datastore.user",
     "roles/datastore.viewer",
@@ -90,6 +94,140 @@ def test_functions_answer_many_requests_at_once_within_stated_ceilings(deployed:
         assert 1 <= config["timeout_seconds"] <= 3600
 
 
+def fits(cpu: float, memory_mib: float) -> bool:
+    """Cloud Run's pairs (https://cloud.google.com/run/docs/configuring/services/memory-limits)."""
+    least, most = {1: (128, 4096), 2: (128, 8192), 4: (2048, 16_384), 8: (4096, 32_768)}[int(cpu)]
+    return least <= memory_mib <= most
+
+
+def sizes(deployed: Deployed) -> dict[str, tuple[float, int, int]]:
+    """By function and job: vCPU and MiB of one instance or task, and how many there may be at once."""
+    found = {}
+    for name, function in deployed.functions.items():
+        (config,) = function["service_config"]
+        memory = int(config["available_memory"].removesuffix("Mi"))
+        found[name] = (float(config["available_cpu"]), memory, config["max_instance_count"])
+    every_seconds = {each.name: 60 if each.schedule == "* * * * *" else 3600 for each in JOBS}
+    for name, job in deployed.jobs.items():
+        (execution,) = job["template"]
+        (task,) = execution["template"]
+        limits = task["containers"][0]["resources"][0]["limits"]
+        at_once = math.ceil(seconds(task["timeout"]) / every_seconds[name]) * execution["parallelism"]
+        found[name] = (float(limits["cpu"]), int(limits["memory"].removesuffix("Mi")), at_once)
+    return found
+
+
+def test_cpu_and_memory_are_pairs_that_cloud_run_takes(deployed: Deployed) -> None:
+    assert [name for name, (cpu, memory, _) in sizes(deployed).items() if not fits(cpu, memory)] == []
+
+
+def test_all_ceilings_fit_into_a_new_projects_region(deployed: Deployed) -> None:
+    """20 vCPU and 40 GiB (https://cloud.google.com/run/quotas): beyond that a busy intake leaves the drain nothing."""
+    found = sizes(deployed)
+    assert sum(cpu * at_once for cpu, _, at_once in found.values()) <= 20
+    assert sum(memory * at_once for _, memory, at_once in found.values()) <= 40 * 1024
+    said = deployed.outputs["ceilings"]
+    assert {name: each["instances"] for name, each in said["each"].items()} == {
+        name: at_once for name, (_, _, at_once) in found.items()
+    }
+    assert said["vcpu"] == sum(cpu * at_once for cpu, _, at_once in found.values())
+
+
+@pytest.mark.parametrize("runtime", ["python311", "python312", "python313", "python314"])
+def test_a_builder_has_the_runtimes_python(terraform: Terraform, runtime: str) -> None:
+    """Builders and their Pythons: https://cloud.google.com/docs/buildpacks/builders; `latest` would change one day."""
+    expression = '"${local.builder} ${local.python_version}"\n'
+    said = terraform.run(
+        "console", "-var=project_id=demo-project", f"-var=runtime={runtime}", given=expression
+    )
+    builder, version = said.strip().strip('"').split()
+    assert version.removesuffix(".x") in PYTHONS[builder]
+
+
+def test_the_dashboard_has_no_value_that_monitoring_drops(deployed: Deployed) -> None:
+    """A zero or an empty text does not come back (protobuf's JSON leaves defaults out), so no later plan would be empty."""
+    dashboard = json.loads(deployed.one("google_monitoring_dashboard", "turnout")["dashboard_json"])
+    assert without_zeros(dashboard) == dashboard
+    assert without_zeros({"xPos": 0, "unitOverride": "", "width": 16}) == {"width": 16}
+
+
+def test_fields_and_indexes_go_with_their_database(deployed: Deployed) -> None:
+    """Deleting a field's settings answers 409 while another is being changed, and that is not repeated."""
+    found = [*deployed.of_type("google_firestore_field"), *deployed.of_type("google_firestore_index")]
+    assert found
+    assert {each.values["deletion_policy"] for each in found} == {"ABANDON"}
+
+
+def test_both_databases_have_backups_within_what_firestore_keeps(deployed: Deployed) -> None:
+    """14 weeks at most, one daily and one weekly schedule a database
+    (https://cloud.google.com/firestore/docs/backups)."""
+    schedules = deployed.of_type("google_firestore_backup_schedule")
+    assert sorted((each.values["database"], each.name) for each in schedules) == [
+        (database, each)
+        for database in ("turnout-counters", "turnout-record")
+        for each in ("daily", "weekly")
+    ]
+    for each in schedules:
+        assert 86_400 <= seconds(each.values["retention"]) <= 14 * 7 * 86_400
+        assert len(each.values["daily_recurrence"]) + len(each.values["weekly_recurrence"]) == 1
+
+
+def test_googles_own_identities_have_what_they_need(deployed: Deployed) -> None:
+    """Dead-lettering: https://cloud.google.com/pubsub/docs/handling-failures#grant_forwarding_permissions; the functions'
+    images: https://cloud.google.com/functions/docs/building#image_registry."""
+    granted = {(each.member, each.role, each.on) for each in deployed.grants()}
+    assert granted >= {
+        ("Pub/Sub", "pubsub.publisher", "topic turnout-votes-dead"),
+        ("Pub/Sub", "pubsub.subscriber", "subscription turnout-votes"),
+        ("Cloud Functions", "artifactregistry.reader", "repository turnout-images"),
+    }
+
+
+def test_nothing_in_the_module_decides_where_apis_are() -> None:
+    """So that GOOGLE_<PRODUCT>_CUSTOM_ENDPOINT and gcloud's own variables lead all of it to any address."""
+    for path in (ROOT / "terraform").glob("*.tf"):
+        text = path.read_text(encoding="utf-8")
+        for forbidden in (
+            r'^provider "',
+            "custom_endpoint",
+            "CLOUDSDK_",
+            "--access-token-file",
+            "--account=",
+        ):
+            assert not re.search(forbidden, text, re.MULTILINE), (path.name, forbidden)
+
+
+def test_the_log_bucket_never_holds_who_voted_when(variations: dict[str, Deployed]) -> None:
+    kept = variations["keys_and_logs"]
+    sink = kept.one("google_logging_project_sink", "turnout", "turnout-logs")
+    assert [each["filter"] for each in sink["exclusions"]] == [
+        kept.one("google_logging_project_exclusion", "votes_requests", 0)["filter"]
+    ]
+    assert (
+        kept.one("google_logging_project_bucket_config", "turnout", "turnout-logs")["retention_days"] == 400
+    )
+
+
+def test_a_key_of_ones_own_encrypts_everything_that_holds_votes(variations: dict[str, Deployed]) -> None:
+    kept = variations["keys_and_logs"]
+    key = "projects/demo-project/locations/europe-west1/keyRings/ring/cryptoKeys/key"
+    for kind in (
+        "google_pubsub_topic",
+        "google_artifact_registry_repository",
+        "google_cloudfunctions2_function",
+    ):
+        assert {each.values["kms_key_name"] for each in kept.of_type(kind)} == {key}, kind
+    for database in kept.of_type("google_firestore_database"):
+        assert [each["kms_key_name"] for each in database.values["cmek_config"]] == [key + "-of-databases"]
+    assert {job["template"][0]["template"][0]["encryption_key"] for job in kept.jobs.values()} == {key}
+    (bucket,) = kept.of_type("google_storage_bucket")
+    assert [each["default_kms_key_name"] for each in bucket.values["encryption"]] == [key]
+    (replica,) = kept.one("google_secret_manager_secret", "pepper", 0)["replication"][0]["user_managed"][0][
+        "replicas"
+    ]
+    assert [each["kms_key_name"] for each in replica["customer_managed_encryption"]] == [key]
+
+
 def test_a_function_is_built_from_the_one_file_with_its_target(deployed: Deployed) -> None:
     for name, function in deployed.functions.items():
         (build,) = function["build_config"]
@@ -136,9 +274,11 @@ def test_buckets_are_private(deployed: Deployed) -> None:
 
 
 def test_no_secret_is_written_down(deployed: Deployed) -> None:
-    """The pepper is made where it is stored: no state, no plan and no variable ever holds it."""
-    assert deployed.of_type("google_secret_manager_secret_version") == []
-    assert deployed.of_type("google_secret_manager_secret")
+    """The pepper is an ephemeral value, and written without being kept: no state, no plan and no variable ever holds it."""
+    version = deployed.one("google_secret_manager_secret_version", "pepper", 0)
+    assert version["secret_data"] is None
+    assert version["secret_data_wo"] is None
+    assert deployed.of_type("random_password") == []
     variables = (ROOT / "terraform" / "variables.tf").read_text(encoding="utf-8")
     assert not re.search(r'variable "pepper"', variables)
 
@@ -254,6 +394,10 @@ def test_there_is_an_alert_for_each_thing_that_wants_a_person(deployed: Deployed
         "turnout: requests fail",
         "turnout: totals are not persisted",
         "turnout: an audit failed",
+        "turnout: results cannot be reached",
+        "turnout: votes fail, fast burn",
+        "turnout: votes fail, steady burn",
+        "turnout: votes fail, slow burn",
     }
     for each in policies:
         assert each.values["enabled"] is not False

@@ -18,7 +18,7 @@ import pytest
 from emulators.processes import LOOPBACK, Process, free_port, stop_all, until_ready
 from tests.conftest import run_apart
 from tests.deadlines import COMMAND_SECONDS_MAX, WAIT_SECONDS_MAX
-from tests.infrastructure.conftest import ROOT, Terraform, copy_sources, terraform_program
+from tests.infrastructure.conftest import ROOT, Terraform, copy_sources
 from tests.infrastructure.deployed import Deployed
 from turnout.gcp.votes.settings import Settings
 from turnout.gcp.votes.wiring import Wiring
@@ -88,7 +88,7 @@ def test_it_is_the_same_from_another_checkout_at_another_time(archive: Path, tmp
     for path in other.rglob("*.py"):
         path.chmod(0o755)
         os.utime(path, (1_000_000_000, 1_000_000_000))
-    terraform = Terraform(terraform_program(), other)
+    terraform = Terraform(other)
     terraform.init()
     again = terraform.apply_on_mocks(Path(__file__).parent / "deployed.tftest.hcl")["deployed"]
     assert again.outputs["source"]["sha256"] == sha256(archive.read_bytes()).hexdigest()

@@ -1,16 +1,19 @@
 # What variables change.
 
 mock_provider "google" {
-  mock_data "google_project" {
-    defaults = { number = "123456789012" }
+  mock_resource "google_storage_bucket" {
+    defaults = { project_number = 123456789012 }
   }
 }
 
 variables {
   project_id  = "demo-project"
   poll_owners = ["user:ada@example.com"]
+  # Alerts have an address.
+  alert_emails = ["ada@example.com"]
   # Nothing is built or waited for.
   gcloud                = "true"
+  api_settle_seconds    = 0
   access_settle_seconds = 0
 }
 
@@ -20,6 +23,16 @@ run "closed" {
   variables {
     public_members = []
     poll_owners    = []
+  }
+}
+
+run "keys_and_logs" {
+  command = apply
+
+  variables {
+    kms_key            = "projects/demo-project/locations/europe-west1/keyRings/ring/cryptoKeys/key"
+    database_kms_key   = "projects/demo-project/locations/europe-west1/keyRings/ring/cryptoKeys/key-of-databases"
+    log_retention_days = 400
   }
 }
 

@@ -70,7 +70,8 @@ def copy(tmp_path: Path) -> WorkingCopy:
 def test_make_alone_tells_what_there_is(copy: WorkingCopy) -> None:
     said = copy.make().stdout
     assert all(
-        f"  {target} " in said for target in ("up", "demo", "test", "check", "bench", "simulate", "clean")
+        f"  {target} " in said
+        for target in ("up", "demo", "test", "test-fast", "check", "bench", "simulate", "clean")
     )
 
 

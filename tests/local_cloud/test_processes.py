@@ -16,6 +16,7 @@ import pytest
 from emulators.errors import NotReady, ProcessDied, ProcessUnstartable
 from emulators.processes import ROOT, Process, free_port, port_is_free, until_ready
 from tests.deadlines import WAIT_SECONDS_MAX
+from tests.environment import plain_environment
 from tests.local_cloud.helpers import alive, eventually
 
 #: A process with a child of its own, as gunicorn has; both say their ids, and neither heeds SIGTERM.
@@ -23,7 +24,7 @@ FAMILY = textwrap.dedent("""
     import os, signal, sys, time
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     child = os.fork()
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\\n" % os.getpid())  # in one write: two processes share this log
     time.sleep(600)
 """)
 
@@ -40,7 +41,7 @@ HOLDER = textwrap.dedent("""
 
 
 def start(tmp_path: Path, *command: str) -> Process:
-    return Process("The process", command, log=tmp_path / "it.log", environment=os.environ)
+    return Process("The process", command, log=tmp_path / "it.log", environment=plain_environment())
 
 
 def hold(tmp_path: Path) -> subprocess.Popen[bytes]:
@@ -95,10 +96,10 @@ async def test_children_of_a_killed_process_end_with_it(tmp_path: Path) -> None:
     await eventually(lambda: not any(map(alive, held)), "the child is gone")
 
 
-async def test_a_killed_leash_takes_its_process_along(tmp_path: Path) -> None:
+async def test_a_killed_guard_takes_its_process_along(tmp_path: Path) -> None:
     process = start(tmp_path, "sleep", "600")
     held = psutil.Process(process.pid)
-    os.kill(process._leash.pid, signal.SIGKILL)
+    os.kill(process._guard.pid, signal.SIGKILL)
     assert await process.wait() == -signal.SIGKILL
     await eventually(lambda: not alive(held), "the process is gone")
 

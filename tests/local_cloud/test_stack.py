@@ -8,24 +8,27 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import grpc
 import psutil
 import pytest
+from google.cloud.scheduler_v1 import CloudSchedulerAsyncClient
+from google.cloud.scheduler_v1.services.cloud_scheduler.transports import CloudSchedulerGrpcAsyncIOTransport
 from google.pubsub_v1 import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
-from emulators import scheduler, state
+from emulators import state
+from emulators.cloud_run.executions import AT_ONCE_MAX
 from emulators.errors import AlreadyRunning, FetchFailed, JavaMissing, LocalCloudError, ProcessDied
 from emulators.processes import ROOT
-from emulators.stack import LocalCloud
+from emulators.stack import DEFAULT_PROJECT, LOCATION, LocalCloud
 from tests.conftest import run_apart, unavailable
 from tests.deadlines import WAIT_SECONDS_MAX
+from tests.environment import plain_environment
 from tests.local_cloud.helpers import alive, eventually
-from turnout.deployment import FUNCTIONS
+from turnout.deployment import FUNCTIONS, JOBS
 
 MAIN = """
 import os
@@ -55,7 +58,7 @@ sys.exit(int(os.environ["CLOUD_RUN_TASK_INDEX"]) * 10)
 UP = textwrap.dedent("""
     import asyncio, sys
     from pathlib import Path
-    from emulators.stack import LocalCloud
+    from emulators.stack import DEFAULT_PROJECT, LOCATION, LocalCloud
     async def main():
         async with LocalCloud(state_folder=Path(sys.argv[1]), root=Path(sys.argv[2]), schedule=False, workers=2) as cloud:
             cloud.start_job("drain", settings={"TURNOUT_LINGERS": "1"})
@@ -82,6 +85,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
         project="test-stack",
         schedule=False,
         settings={"TURNOUT_BUNDLE_VOTES_MAX": "300"},
+        environment=plain_environment(),
     )
     try:
         run_apart(cloud.start())
@@ -158,13 +162,14 @@ async def test_a_killed_task_shows_its_signal(cloud: LocalCloud) -> None:
 
 
 async def test_executions_of_a_job_are_bounded(cloud: LocalCloud) -> None:
-    execution = cloud.start_job("drain", settings={"TURNOUT_LINGERS": "1"}, executions_max=1000)
+    executions = [cloud.start_job("drain", settings={"TURNOUT_LINGERS": "1"}) for _ in range(AT_ONCE_MAX)]
     try:
         with pytest.raises(LocalCloudError, match="wait for one to end"):
-            cloud.start_job("drain", executions_max=1)
+            cloud.start_job("drain")
     finally:
-        execution.kill()
-        await execution.wait()
+        for execution in executions:
+            execution.kill()
+            await execution.wait()
 
 
 async def test_a_reset_empties_the_queue_and_leaves_it_usable(cloud: LocalCloud) -> None:
@@ -203,7 +208,9 @@ async def test_while_all_is_well_nothing_has_failed(cloud: LocalCloud) -> None:
 async def test_a_function_that_cannot_start_stops_everything_and_is_named(tmp_path: Path) -> None:
     root = working_copy(tmp_path / "root")
     (root / "functions" / "main.py").write_text("raise RuntimeError('planted')")
-    broken = LocalCloud(state_folder=tmp_path / "state", root=root, schedule=False)
+    broken = LocalCloud(
+        state_folder=tmp_path / "state", root=root, schedule=False, environment=plain_environment()
+    )
     with pytest.raises(ProcessDied, match=r"The function \w+ ended with exit code 1[\s\S]*planted"):
         await broken.start()
     assert broken.processes
@@ -221,7 +228,7 @@ async def test_a_cloud_that_crashes_leaves_no_process_and_no_claim(tmp_path: Pat
         assert found is not None
         below = psutil.Process(up.pid).children(recursive=True)
         assert set(found.pids.values()) <= {each.pid for each in below}
-        assert len(below) > 2 * len(found.pids)  # each with its leash; the functions' workers too
+        assert len(below) > 2 * len(found.pids)  # each with its guard; the functions' workers too
     finally:
         up.kill()
         up.wait(WAIT_SECONDS_MAX)
@@ -237,6 +244,7 @@ async def test_a_part_that_dies_is_named_with_its_log(tmp_path: Path, cloud: Loc
         state_folder=tmp_path / "state",
         root=working_copy(tmp_path / "root"),
         schedule=True,
+        environment=plain_environment(),
         on_step=lambda *each: steps.append(each),
     ) as other:
         assert {name for name, seconds in steps if seconds is None} == {
@@ -248,22 +256,28 @@ async def test_a_part_that_dies_is_named_with_its_log(tmp_path: Path, cloud: Loc
     assert not (tmp_path / "state" / state.STATE_FILE).exists()
 
 
-async def test_schedules_call_functions_and_start_jobs(
-    tmp_path: Path, cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_schedules_call_functions_and_start_jobs(tmp_path: Path, cloud: LocalCloud) -> None:
+    """Forced by Google's own client, so that no test waits for a full minute."""
     assert cloud.google.processes  # the jars can be had
-    due: list[datetime] = []
-
-    def soon_and_never_again(_schedule: str, after: datetime) -> datetime:
-        due.append(after + timedelta(seconds=0.3))
-        return due[0] if after < due[0] else after + timedelta(days=1)
-
-    monkeypatch.setattr(scheduler, "next_moment", soon_and_never_again)
-    async with LocalCloud(state_folder=tmp_path, root=working_copy(tmp_path / "root")) as other:
+    async with LocalCloud(
+        state_folder=tmp_path, root=working_copy(tmp_path / "root"), environment=plain_environment()
+    ) as other:
+        host = other.variables["CLOUD_SCHEDULER_EMULATOR_HOST"]
+        async with grpc.aio.insecure_channel(host) as channel:
+            client = CloudSchedulerAsyncClient(transport=CloudSchedulerGrpcAsyncIOTransport(channel=channel))
+            parent = f"projects/{DEFAULT_PROJECT}/locations/{LOCATION}"
+            jobs = {
+                each.name.rpartition("/")[2]: each async for each in await client.list_jobs(parent=parent)
+            }
+            assert {name: each.schedule for name, each in jobs.items()} == {
+                each.name: each.schedule for each in (*FUNCTIONS, *JOBS) if each.schedule
+            }
+            for name in ("persist", "drain"):
+                await client.run_job(name=jobs[name].name)
         called = other.log_folder / "persist.log"
         await eventually(lambda: "POST /persist persist" in called.read_text(), "persist is called")
-        jobs = other.log_folder / "jobs"
-        await eventually(lambda: len(list(jobs.glob("drain-*.log"))) == 1, "the drain is started")
+        folder = other.log_folder / "jobs"
+        await eventually(lambda: len(list(folder.glob("drain-*.log"))) >= 1, "the drain is started")
 
 
 async def test_a_taken_port_is_named(tmp_path: Path, cloud: LocalCloud) -> None:
@@ -279,6 +293,7 @@ def start_apart(tmp_path: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-c", UP, str(tmp_path / "state"), str(root)],
             cwd=ROOT,
+            env=plain_environment(),
             stdout=output,
             stderr=output,
         )

@@ -13,6 +13,7 @@ from turnout.votes.ballot import (
     check_idempotency_key,
     parse_batch,
     parse_form,
+    parse_item,
     parse_json,
     parse_lines,
 )
@@ -41,6 +42,50 @@ def test_a_form_says_the_same(ballot: Ballot) -> None:
     assert parse_form(urlencode(renamed).encode()) == ballot
 
 
+@given(ballots, st.sampled_from(["choice", "itemID"]), st.booleans())
+def test_a_ballot_may_leave_its_poll_to_the_address(ballot: Ballot, field: str, named: bool) -> None:  # noqa: FBT001
+    fields = {field: ballot.choice}
+    if ballot.voter is not None:
+        fields["voter"] = ballot.voter
+    if named:
+        fields["poll"] = ballot.poll
+    assert parse_item(json.dumps(fields).encode(), ballot.poll) == ballot
+    assert parse_form(urlencode(fields).encode(), ballot.poll) == ballot
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ([("poll", "other"), ("itemID", "Ada")], "/poll"),
+        ([("poll", ""), ("itemID", "Ada")], "/poll"),
+        ([("itemID", "")], "/choice"),
+        ([("choice", "")], "/choice"),
+        ([("itemID", "Ada"), ("voter", "")], "/voter"),
+        ([("poll", "finals")], "/choice"),
+        ([("choice", "Ada"), ("itemID", "Ada")], "/itemID"),
+        ([("itemID", "Ada"), ("choice", "Ada")], None),
+        ([("itemID", "Ada"), ("itemID", "Ada")], "/itemID"),
+        ([("itemid", "Ada")], None),
+    ],
+)
+def test_a_fault_in_what_is_left_to_the_address_names_its_field(
+    fields: list[tuple[str, str]], field: str | None
+) -> None:
+    body = "{" + ", ".join(f'"{name}": "{value}"' for name, value in fields) + "}"
+    for parse, text in ((parse_item, body), (parse_form, urlencode(fields))):
+        with pytest.raises((BodyInvalid, ValueRefused)) as refused:
+            parse(text.encode(), "finals")
+        assert field in (refused.value.field, None)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"itemID": null}', b'{"poll": null, "choice": "Ada"}', b'{"itemID": 7}', b'["Ada"]']
+)
+def test_what_is_left_out_is_not_given_as_null(body: bytes) -> None:
+    with pytest.raises(BodyInvalid):
+        parse_item(body, "finals")
+
+
 @given(st.lists(st.one_of(ballots, tricky_ballots), min_size=1, max_size=8))
 def test_a_batch_keeps_the_order(given_ballots: list[Ballot]) -> None:
     documents = [as_json(ballot) for ballot in given_ballots]
@@ -55,6 +100,8 @@ def test_any_bytes_are_a_ballot_or_an_error_that_names_the_fault(body: bytes) ->
     for parse in (
         parse_json,
         parse_form,
+        lambda each: parse_item(each, "finals"),
+        lambda each: parse_form(each, "finals"),
         lambda each: parse_batch(each, 5),
         lambda each: parse_lines(each, 5),
     ):

@@ -117,6 +117,22 @@ def test_every_group_has_tests_and_other_files_stand_alone() -> None:
     assert group_of("tests/pure/test_fold.py::test_it[a::b]") == "tests/pure/test_fold.py"
 
 
+def test_the_fast_half_has_the_rules_the_contracts_in_memory_and_the_simulation(
+    request: pytest.FixtureRequest,
+) -> None:
+    assert request.node.get_closest_marker("fast")
+    listed = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n0", "--collect-only", "-q", "-m", "fast", "tests/contracts"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS_MAX,
+        check=True,
+    ).stdout
+    assert "[memory]" in listed
+    assert "emulator" not in listed
+
+
 def test_bounds_of_waits_nest() -> None:
     assert WAIT_SECONDS_MAX < COMMAND_SECONDS_MAX < SCENARIO_SECONDS_MAX < TEST_SECONDS_MAX
 

@@ -49,6 +49,17 @@ class BodyTooLarge(TurnoutError):
         super().__init__(f"The body is too large: at most {limit:,} {unit} are taken in one request.")
 
 
+class BodyTooSlow(TurnoutError):
+    """The body was not all there in time, in seconds; nothing of it was used."""
+
+    def __init__(self, seconds_max: float) -> None:
+        self.seconds_max = seconds_max
+        super().__init__(
+            f"The body came too slowly: it must be here within {seconds_max:g} seconds. Nothing of it was used; "
+            "send it again."
+        )
+
+
 class MediaTypeUnsupported(TurnoutError):
     """The body's media type or charset is none that the endpoint reads."""
 

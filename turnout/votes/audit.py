@@ -91,7 +91,7 @@ class Audit:
         )
 
     async def _audit(self, poll: Poll) -> Verdict:
-        # The persisted tally first: it is older than the books, so that votes counted meanwhile are no fault.
+        # The persisted tally first: it is older than the books, so that votes counted meanwhile are not taken for a fault.
         persisted = await self._tallies.get(poll.id)
         books = await self._counters.books(poll)
         live = await self._counters.tally(poll)

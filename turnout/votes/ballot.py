@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from turnout.base.errors import BatchRefused, BodyInvalid, BodyTooLarge, TurnoutError, ValueRefused
 from turnout.base.strict_json import decode, pointer, refuse_repeated_fields
@@ -11,6 +12,8 @@ from turnout.base.strict_json import decode, pointer, refuse_repeated_fields
 VOTER_CHARACTERS_MAX = 256
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 256
 FORM_FIELDS_MAX = 10
+_TWICE = "The field {!r} is given twice."
+_MISSING = "The field {!r} is missing."
 
 
 class Ballot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,7 +24,17 @@ class Ballot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     voter: str | None = None
 
 
+class _Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A ballot whose poll stands in the address; the counter on App Engine called a choice `itemID`."""
+
+    poll: str | UnsetType = UNSET
+    choice: str | UnsetType = UNSET
+    item_id: str | UnsetType = msgspec.field(name="itemID", default=UNSET)
+    voter: str | None = None
+
+
 _ballot = msgspec.json.Decoder(Ballot)
+_item = msgspec.json.Decoder(_Item)
 _ballots = msgspec.json.Decoder(list[Ballot])
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _FIELDS = frozenset(Ballot.__struct_fields__)
@@ -35,8 +48,25 @@ def parse_json(body: bytes) -> Ballot:
     return check(ballot)
 
 
-def parse_form(body: bytes) -> Ballot:
-    """The ballot in an HTML form's fields (application/x-www-form-urlencoded); `itemID` means `choice`."""
+def parse_item(body: bytes, poll: str) -> Ballot:
+    """The ballot for a poll in a JSON object with a choice, or an `itemID`, and nothing else that it must have."""
+    item = decode(body, _item)
+    refuse_repeated_fields(body)
+    if item.choice is not UNSET and item.item_id is not UNSET:
+        raise BodyInvalid(_TWICE.format("itemID"), field="/itemID")
+    choice = item.choice if item.item_id is UNSET else item.item_id
+    if choice is UNSET:
+        raise BodyInvalid(_MISSING.format("choice"), field="/choice")
+    if item.poll is not UNSET:
+        _expect_same_poll(item.poll, poll)
+    return check(Ballot(poll, choice, item.voter))
+
+
+def parse_form(body: bytes, poll: str | None = None) -> Ballot:
+    """The ballot in an HTML form's fields (application/x-www-form-urlencoded); `itemID` means `choice`.
+
+    The poll is among the fields, if it is not given.
+    """
     try:
         text = body.decode("ascii")
         pairs = parse_qsl(
@@ -51,11 +81,13 @@ def parse_form(body: bytes) -> Ballot:
         if field not in _FIELDS:
             raise BodyInvalid(f"The field {name[:100]!r} is unknown.", field=pointer(name))
         if field in fields:
-            raise BodyInvalid(f"The field {name!r} is given twice.", field=pointer(name))
+            raise BodyInvalid(_TWICE.format(name), field=pointer(name))
         fields[field] = value
+    if poll is not None:
+        _expect_same_poll(fields.setdefault("poll", poll), poll)
     for field in ("poll", "choice"):
         if field not in fields:
-            raise BodyInvalid(f"The field {field!r} is missing.", field=pointer(field))
+            raise BodyInvalid(_MISSING.format(field), field=pointer(field))
     return check(Ballot(**fields))
 
 
@@ -98,6 +130,14 @@ def check_idempotency_key(given: str | None) -> str | None:
             field="Idempotency-Key",
         )
     return given
+
+
+def _expect_same_poll(named: str, poll: str) -> None:
+    if named != poll:
+        raise ValueRefused(
+            f"The address names the poll {poll[:100]!r}, the body another one; leave it out of the body.",
+            field="/poll",
+        )
 
 
 def _fault(ballot: Ballot) -> ValueRefused | None:

@@ -87,5 +87,5 @@ def _fault(bundle: Bundle) -> str:
     if bundle.votes > BUNDLE_VOTES_MAX:
         return f"it has over {BUNDLE_VOTES_MAX:,} votes"
     if {len(key) for key, _ in bundle.keyed} - {KEY_BYTES}:
-        return f"a key has not {KEY_BYTES} bytes"
+        return f"a key does not have {KEY_BYTES} bytes"
     return ""

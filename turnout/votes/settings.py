@@ -31,6 +31,8 @@ class VoteSettings(QueueSettings):
     #: The largest body of `POST /vote` and of `POST /votes`.
     vote_body_bytes_max: Count = 16_384
     votes_body_bytes_max: Count = 1_048_576
+    #: From a request's headers to the end of its body, whatever its path; slower ones are answered with 408.
+    body_seconds_max: Seconds = 30.0
     #: Votes in one `POST /votes`. They are published in one request, a message for each poll among them.
     request_votes_max: Annotated[int, Field(gt=0, le=PUBLISH_MESSAGES_MAX)] = 1_000
     #: Votes in one bundle. Above the limit the drain's commits grow beyond what a keyed poll can commit at once.

@@ -1,7 +1,7 @@
 # All of Turnout with its defaults: `terraform apply -var project_id=my-project`.
 
 terraform {
-  required_version = ">= 1.9"
+  required_version = ">= 1.11"
 
   required_providers {
     google = {
@@ -22,6 +22,12 @@ variable "region" {
   default     = "europe-west1"
 }
 
+variable "alert_emails" {
+  description = "Addresses that alerts are mailed to; without one a warning reminds you."
+  type        = list(string)
+  default     = []
+}
+
 provider "google" {
   project = var.project_id
   region  = var.region
@@ -32,6 +38,8 @@ module "turnout" {
 
   project_id = var.project_id
   region     = var.region
+
+  alert_emails = var.alert_emails
 }
 
 output "endpoints" {

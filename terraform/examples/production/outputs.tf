@@ -9,8 +9,8 @@ output "url" {
 }
 
 output "environment" {
-  description = "The environment in which `turnout drain`, `audit` and `dead-letters` work on it."
-  value       = module.turnout.environment
+  description = "The environment in which the command line works on it."
+  value       = "${module.turnout.environment}\nexport TURNOUT_URL=https://${var.domain}"
 }
 
 output "dashboard" {

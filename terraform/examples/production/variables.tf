@@ -21,6 +21,12 @@ variable "prefix" {
   default     = "turnout"
 }
 
+variable "region_vcpu" {
+  description = "How many vCPU the region gives this project: 20 in a new one."
+  type        = number
+  default     = 20
+}
+
 variable "domain" {
   description = "The name under which voters reach Turnout. Its A record must point to the output `address`."
   type        = string

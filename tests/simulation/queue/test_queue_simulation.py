@@ -11,17 +11,17 @@ import pytest
 from tests.deadlines import COMMAND_SECONDS_MAX
 from tests.simulation.queue.plants import PLANTS, Plant
 from tests.simulation.queue.run import run
-from tests.simulation.seeds import faults
+from tests.simulation.seeds import first_fault
 from tests.simulation.simulation import InvariantViolated
 
 SEEDS = 1_000
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_invariants_hold_for_a_thousand_seeds() -> None:
-    failures = [fault for fault in faults("queue", range(SEEDS), 2) if fault]
+def test_the_invariants_hold_for_a_thousand_seeds(request: pytest.FixtureRequest) -> None:
+    fault = first_fault("queue", request.config.getoption("seeds"))
 
-    assert not failures, failures[0]
+    assert fault is None, fault
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)

@@ -308,7 +308,7 @@ class VoteSimulation(Simulation):
         )
 
     async def _poison(self) -> None:
-        """A stranger publishes what is no bundle, or one of a poll or a choice that does not exist."""
+        """A stranger publishes what is not a bundle, or one of a poll or a choice that does not exist."""
         for _ in range(self.chance.choice((0, 0, 1, 3))):
             await asyncio.sleep(self.chance.uniform(0, 15))
             poll = self.chance.choice(("nowhere", self._polls[0].id))

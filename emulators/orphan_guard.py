@@ -1,7 +1,7 @@
-"""Holds one process on a leash: when its holder lets go, the process and all that it started are killed.
+"""Guards one process against being orphaned: when its holder ends, the process and all that it started are killed.
 
 The holder keeps the other end of this program's standard input. However the holder ends, even by SIGKILL, the kernel
-closes that end, and the leash sees the end of file. This works on Linux and macOS alike. `emulators.processes` starts
+closes that end, and the guard sees the end of file. This works on Linux and macOS alike. `emulators.processes` starts
 this file with Python's `-I -S`, so it uses the standard library alone.
 
 Standard input: one byte a signal, to be sent on. Standard output: `pid N`, and `exit CODE` once the process has ended
@@ -15,7 +15,7 @@ import signal
 import sys
 
 ORDERS_BYTES = 64
-#: What Python or the leash ignore would stay ignored in the process.
+#: What Python or the guard ignore would stay ignored in the process.
 RESTORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
 
 

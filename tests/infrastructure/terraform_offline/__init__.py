@@ -1,0 +1,1 @@
+"""Stand-ins for Terraform's providers, for machines that cannot reach the provider registry. See README.md."""

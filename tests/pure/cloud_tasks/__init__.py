@@ -1,0 +1,1 @@
+"""The rules of the stand-in of Cloud Tasks, without a server, a disk or a clock."""

@@ -1,0 +1,1 @@
+"""The stand-in of Cloud Tasks, through Google's own clients."""
