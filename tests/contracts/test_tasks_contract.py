@@ -15,6 +15,7 @@ from turnout.tasks.books import Entries
 from turnout.tasks.errors import TasksChanged
 from turnout.tasks.ids import draw_task_ids, shard_of
 from turnout.tasks.ports import Named, TaskStore
+from turnout.tasks.retrying import TaskRetry
 from turnout.tasks.task import Change, State, Stored, Task
 
 RESULT = '["é",1]'
@@ -56,7 +57,7 @@ async def test_a_task_is_read_as_it_was_written(store: TaskStore) -> None:
         4_000,
         run_at=at(0.000001),
         context={"trace": "abc"},
-        retry=tasks.TaskRetry(first_seconds=0.5, crashes_max=9),
+        retry=TaskRetry(first_seconds=0.5, crashes_max=9),
         result_ttl_seconds=1.5,
     )
     stored = await add(store, plain, full)
