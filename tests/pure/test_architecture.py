@@ -46,9 +46,11 @@ ARROWS: dict[str, set[str]] = {
     "turnout.base": set(),
     "turnout.queue": {"turnout.base"},
     "turnout.votes": {"turnout.base", "turnout.queue"},
-    "turnout.memory": {"turnout.base", "turnout.queue", "turnout.votes"},
+    "turnout.tasks": {"turnout.base", "turnout.queue"},
+    "turnout.memory": {"turnout.base", "turnout.queue", "turnout.votes", "turnout.tasks"},
     "turnout.gcp": {"turnout.base", "turnout.queue"},
     "turnout.gcp.votes": {"turnout.base", "turnout.queue", "turnout.votes", "turnout.gcp"},
+    "turnout.gcp.tasks": {"turnout.base", "turnout.tasks", "turnout.gcp"},
     "turnout.deployment": set(),
     "functions": {"functions.votes"},
     "functions.http": {"turnout.base", "turnout.queue"},
@@ -72,7 +74,10 @@ ARROWS: dict[str, set[str]] = {
 OWN = ("turnout", "functions", "jobs", "emulators", "cli", "tests", "benchmarks")
 #: The rules of votes: frozen structs and pure functions, over nothing but each other.
 DOMAIN = {"poll", "vote", "ballot", "bundle", "fold", "ledger", "tally", "errors"}
+#: The rules of tasks, likewise.
+TASK_DOMAIN = {"ids", "times", "retrying", "task", "books", "errors"}
 DOMAIN_KNOWS = {
+    "turnout.base.chance",
     "turnout.base.errors",
     "turnout.base.clock",
     "turnout.base.strict_json",
@@ -168,10 +173,16 @@ def test_a_verb_that_knew_google_would_be_found(tmp_path: Path, monkeypatch: pyt
         test_a_room_knows_only_whom_it_may("turnout.votes.intake")
 
 
-@pytest.mark.parametrize("module", sorted(DOMAIN))
-def test_the_domain_knows_nothing_but_itself(module: str) -> None:
-    known = {found for found in imports(MODULES[f"turnout.votes.{module}"]) if found.startswith("turnout.")}
-    assert known <= DOMAIN_KNOWS | {f"turnout.votes.{each}" for each in DOMAIN}
+@pytest.mark.parametrize(
+    ("family", "module"),
+    [*(("votes", each) for each in sorted(DOMAIN)), *(("tasks", each) for each in sorted(TASK_DOMAIN))],
+)
+def test_the_domain_knows_nothing_but_itself(family: str, module: str) -> None:
+    known = {
+        found for found in imports(MODULES[f"turnout.{family}.{module}"]) if found.startswith("turnout.")
+    }
+    domain = {"votes": DOMAIN, "tasks": TASK_DOMAIN}[family]
+    assert known <= DOMAIN_KNOWS | {f"turnout.{family}.{each}" for each in domain}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -2,7 +2,7 @@
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -73,7 +73,13 @@ class Process:
         #: What a kernel does at its death: connections break.
         self.at_death: list[Callable[[], None]] = []
         self.clock = LoopClock(asyncio.get_running_loop(), off_seconds=clock_off_seconds)
+        #: Until when it stands still, as a machine that is suspended does; its timers run out meanwhile.
+        self.paused_until = 0.0
         self._tasks: list[asyncio.Task[Any]] = []
+
+    def pause(self, seconds: float) -> None:
+        """Stops every task where it stands; all go on together, and learn only then what time it is."""
+        self.paused_until = asyncio.get_running_loop().time() + seconds
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         context = copy_context()
@@ -104,10 +110,49 @@ class Process:
 _present: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
+class Pausable(Coroutine[Any, Any, T]):
+    """A coroutine that goes on only when its process is not paused; what it is sent meanwhile waits."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], process: Process) -> None:
+        self._work = work
+        self._process = process
+        self._pause: Generator[Any, None, None] | None = None
+        self._thrown: BaseException | None = None
+
+    def send(self, value: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        while self._process.alive and self._process.paused_until > loop.time():
+            if self._pause is None:
+                self._pause = asyncio.sleep(self._process.paused_until - loop.time()).__await__()
+            try:
+                return self._pause.send(None)
+            except StopIteration:
+                self._pause = None
+        self._pause = None
+        thrown, self._thrown = self._thrown, None
+        return self._work.send(value) if thrown is None else self._work.throw(thrown)
+
+    def throw(self, fault: Any, value: Any = None, trace: Any = None) -> Any:
+        if self._process.alive and self._process.paused_until > asyncio.get_running_loop().time():
+            # The wait was cancelled, and its fault comes out when the process goes on.
+            self._pause, self._thrown = None, fault
+            return self.send(None)
+        self._pause = None
+        return self._work.throw(fault)
+
+    def close(self) -> None:
+        self._work.close()
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return (yield from self._work.__await__())
+
+
 def _belong(loop: asyncio.AbstractEventLoop, work: Any, **given: Any) -> asyncio.Task[Any]:
-    task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **given)
     context = given.get("context")
     process = _present.get() if context is None else context.get(_present)
+    task: asyncio.Task[Any] = asyncio.Task(
+        work if process is None else Pausable(work, process), loop=loop, **given
+    )
     if process is not None:
         process.adopt(task)
     return task

@@ -63,9 +63,12 @@ class FirestoreDatabase:
             channel, service + "RunAggregationQuery", RunAggregationQueryRequest, RunAggregationQueryResponse
         )
 
-    async def commit(self, request: Any, *, timeout_seconds: float = CALL_SECONDS) -> None:
-        """Commits writes; lets `AioRpcError` through, for its code says which precondition failed."""
-        await self._commit(request, timeout=timeout_seconds, metadata=self._metadata)
+    async def commit(self, request: Any, *, timeout_seconds: float = CALL_SECONDS) -> Any:
+        """Commits writes and returns the response, with a result for each of them in order.
+
+        Lets `AioRpcError` through, for its code says which precondition failed.
+        """
+        return await self._commit(request, timeout=timeout_seconds, metadata=self._metadata)
 
     async def lookup(self, names: Sequence[str], fields: Sequence[str] | None = None) -> AsyncIterator[Any]:
         """The documents that exist among full names, with all fields or those named."""

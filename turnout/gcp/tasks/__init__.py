@@ -1,0 +1,1 @@
+"""The tasks' ports on Google's services."""

@@ -1,0 +1,42 @@
+"""What can go wrong with tasks."""
+
+from turnout.base.errors import TurnoutError
+from turnout.queue.errors import MessageUnreadable
+
+
+class TransitionRefused(TurnoutError):
+    """A task's state does not allow what is asked of it."""
+
+    def __init__(self, task_id: int, what: str, why: str) -> None:
+        self.task_id = task_id
+        super().__init__(f"Task {task_id} cannot be {what}: {why}.")
+
+
+class TaskUnknown(TurnoutError):
+    """No task has this id, or it is kept no longer."""
+
+    def __init__(self, task_id: int) -> None:
+        self.task_id = task_id
+        super().__init__(f"There is no task {task_id}, or it is kept no longer.")
+
+
+class KeyReused(TurnoutError):
+    """The key belongs to another task of the topic: one with other work."""
+
+    def __init__(self, topic: str, key: str, task_id: int) -> None:
+        self.task_id = task_id
+        super().__init__(
+            f"In topic {topic} the key {key[:100]!r} belongs to task {task_id}, whose work differs; "
+            "use another key, or send the same work."
+        )
+
+
+class TasksChanged(TurnoutError):
+    """A task in a commit is not what it was when the commit was made, or a new one's id or key exists.
+
+    Nothing of the commit was applied.
+    """
+
+
+class TaskUnreadable(MessageUnreadable):
+    """A message's data is not a task."""
