@@ -52,7 +52,7 @@ ARROWS: dict[str, set[str]] = {
     "turnout.gcp.votes": {"turnout.base", "turnout.queue", "turnout.votes", "turnout.gcp"},
     "turnout.gcp.tasks": {"turnout.base", "turnout.tasks", "turnout.gcp"},
     "turnout.deployment": set(),
-    "functions": {"functions.votes"},
+    "functions": {"functions.http", "functions.votes"},
     "functions.http": {"turnout.base", "turnout.queue"},
     "functions.votes": {
         "functions.http",
