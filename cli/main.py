@@ -1,8 +1,6 @@
 """The commands: their names, options and help. What they do is in the modules beside this one."""
 
-import os
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -330,63 +328,6 @@ def audit(
     faults = [f"{each.books.poll}: {'; '.join(each.faults)}" for each in verdicts if not each.exact]
     if faults:
         raise CheckFailed("The audit failed. " + ". ".join(faults) + ".")
-
-
-@app.command(epilog=_examples("turnout backup before-the-finals"))
-def backup(
-    folder: Annotated[
-        Path, typer.Argument(help="A folder to write it into.", show_default=False, resolve_path=True)
-    ],
-) -> None:
-    """Back up both databases of the local cloud; a deployed copy is backed up by Google, on a schedule."""
-    from cli import restore as restoring
-    from cli import screen
-
-    run(restoring.backup(folder, os.environ))
-    screen.console().print(Text.assemble(("✓ ", "green"), f"Both databases are in {folder}."))
-
-
-@app.command(
-    epilog=_examples(
-        "turnout restore before-the-finals --dry-run",
-        "turnout restore before-the-finals",
-        "turnout restore --dry-run --counters turnout-counters-check --record turnout-record-check",
-    )
-)
-def restore(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(help="A backup of the local cloud.", show_default=False, resolve_path=True),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Name what would be replaced, and change nothing.")
-    ] = False,
-    counters: Annotated[
-        str, typer.Option(help="The Firestore database to which a backup was restored.", show_default=False)
-    ] = "",
-    record: Annotated[str, typer.Option(help="The one in Datastore mode.", show_default=False)] = "",
-    as_json: Json = False,
-) -> None:
-    """Bring a backup of the local cloud back, or name what a restore would replace; the backup's own books are audited first."""
-    from cli import restore as restoring
-    from cli import screen
-    from cli.target import environment_of_jobs
-
-    if folder is not None and not (counters or record):
-        preview = run(restoring.restore(folder, os.environ, dry_run=dry_run))
-    elif folder is None and counters and record and dry_run:
-        preview = run(restoring.compare(environment_of_jobs(os.environ), counters, record))
-    else:
-        raise typer.BadParameter("name a backup's folder; or --counters and --record, with --dry-run")
-    if as_json:
-        screen.print_json(preview)
-    else:
-        for each in [*map(str, preview.replaced)] or ["Nothing differs."]:
-            screen.console().print(Text(each))
-        if not dry_run:
-            screen.console().print(Text.assemble(("✓ ", "green"), "Both databases are as in the backup."))
-    if preview.faults:
-        raise CheckFailed("In the restored databases, " + "; ".join(preview.faults))
 
 
 @dead_letters_app.command(

@@ -29,6 +29,7 @@ from emulators.cloud_run.jobs import LocalJob, Overrides
 from emulators.cloud_run.server import cloud_run
 from emulators.cloud_run.views import Place
 from emulators.run import Execution
+from tests.deadlines import WAIT_SECONDS_MAX
 from tests.local_cloud.helpers import eventually
 
 PLACE = Place("demo", "europe-west1")
@@ -102,7 +103,7 @@ def request(job: str = "tick", **overrides: Any) -> Any:
 @pytest.mark.parametrize("transport", ["grpc", "rest"])
 async def test_a_job_is_run_and_waited_for_by_googles_client(stand: Stand, transport: str) -> None:
     operation = await called(stand.jobs(transport).run_job, name=PLACE.job("tick"))
-    execution = await called(operation.result, timeout=30)
+    execution = await called(operation.result, timeout=WAIT_SECONDS_MAX)
     assert execution.name.startswith(PLACE.job("tick") + "/executions/tick-")
     assert (execution.task_count, execution.succeeded_count, execution.failed_count) == (1, 1, 0)
     assert execution.completion_time >= execution.start_time
@@ -125,14 +126,14 @@ async def test_overrides_hold_for_one_execution_alone(stand: Stand, transport: s
     operation = await called(
         stand.jobs(transport).run_job, request(container_overrides=[container], task_count=3)
     )
-    execution = await called(operation.result, timeout=30)
+    execution = await called(operation.result, timeout=WAIT_SECONDS_MAX)
     assert execution.succeeded_count == 3
     found = [told(stand, index) for index in range(3)]
     assert {tuple(each["arguments"]) for each in found} == {("--now", "a b")}
     assert {each["environment"]["TICK_TOPIC"] for each in found} == {"mail"}
     assert [each["environment"]["CLOUD_RUN_TASK_INDEX"] for each in found] == ["0", "1", "2"]
     assert {each["environment"]["GIVEN"] for each in found} == {"by the job"}
-    await called((await called(stand.jobs(transport).run_job, request())).result, timeout=30)
+    await called((await called(stand.jobs(transport).run_job, request())).result, timeout=WAIT_SECONDS_MAX)
     assert told(stand)["arguments"] == []
     assert "TICK_TOPIC" not in told(stand)["environment"]
 
@@ -141,7 +142,7 @@ async def test_an_execution_that_fails_is_an_error_with_the_exit_code(stand: Sta
     container = {"env": [{"name": "ENDS", "value": "7"}]}
     operation = await called(stand.jobs().run_job, request(container_overrides=[container]))
     with pytest.raises(exceptions.GoogleAPICallError, match="failed with exit code 7"):
-        await called(operation.result, timeout=30)
+        await called(operation.result, timeout=WAIT_SECONDS_MAX)
     (execution,) = await called(lambda: list(stand.runs().list_executions(parent=PLACE.job("tick"))))
     assert (execution.failed_count, execution.conditions[0].state.name) == (1, "CONDITION_FAILED")
     assert execution.conditions[0].execution_reason.name == "NON_ZERO_EXIT_CODE"
@@ -156,7 +157,7 @@ async def test_an_execution_is_cancelled_by_sigterm(stand: Stand, transport: str
     name = operation.metadata.name
     cancelling = await called(stand.runs(transport).cancel_execution, name=name)
     with pytest.raises(exceptions.GoogleAPICallError, match="cancelled"):
-        await called(cancelling.result, timeout=30)
+        await called(cancelling.result, timeout=WAIT_SECONDS_MAX)
     execution = await called(stand.runs(transport).get_execution, name=name)
     assert (execution.cancelled_count, execution.running_count, execution.failed_count) == (1, 0, 0)
     assert execution.conditions[0].execution_reason.name == "CANCELLED"
@@ -170,7 +171,7 @@ async def test_a_task_that_takes_too_long_is_ended(stand: Stand) -> None:
     timeout = duration_pb2.Duration(seconds=1)
     operation = await called(stand.jobs().run_job, request(container_overrides=[container], timeout=timeout))
     with pytest.raises(exceptions.GoogleAPICallError, match="took longer than 1 s"):
-        await called(operation.result, timeout=30)
+        await called(operation.result, timeout=WAIT_SECONDS_MAX)
     assert stand.executions.runs()[0].codes() in ([3], [-signal.SIGTERM])
 
 
@@ -180,14 +181,14 @@ async def test_executions_of_a_job_are_bounded_and_others_are_not_held_up(stand:
         await called(stand.jobs().run_job, request(container_overrides=[container]))
     with pytest.raises(exceptions.ResourceExhausted, match="wait for one to end"):
         await called(stand.jobs().run_job, request())
-    await called((await called(stand.jobs().run_job, request("tock"))).result, timeout=30)
+    await called((await called(stand.jobs().run_job, request("tock"))).result, timeout=WAIT_SECONDS_MAX)
 
 
 async def test_jobs_and_executions_are_listed_in_pages(stand: Stand) -> None:
     names = []
     for _ in range(3):
         operation = await called(stand.jobs().run_job, request())
-        names.append((await called(operation.result, timeout=30)).name)
+        names.append((await called(operation.result, timeout=WAIT_SECONDS_MAX)).name)
     listed = await called(
         lambda: list(stand.runs().list_executions(request={"parent": PLACE.job("tick"), "page_size": 2}))
     )
@@ -202,14 +203,14 @@ async def test_jobs_and_executions_are_listed_in_pages(stand: Stand) -> None:
 
 async def test_what_was_started_here_is_seen_there(stand: Stand) -> None:
     run = stand.executions.start("tick")
-    await run.processes.wait(30)
+    await run.processes.wait(WAIT_SECONDS_MAX)
     (found,) = await called(lambda: list(stand.runs().list_executions(parent=PLACE.job("tick"))))
     assert (found.name, found.succeeded_count) == (PLACE.execution(run), 1)
 
 
 async def test_ended_executions_are_forgotten_with_their_logs(stand: Stand) -> None:
     first = stand.executions.start("tick")
-    await first.processes.wait(30)
+    await first.processes.wait(WAIT_SECONDS_MAX)
     stand.executions._runs.extend([first] * KEPT_MAX)
     stand.executions.start("tick")
     assert len(stand.executions.runs()) == KEPT_MAX + 1

@@ -28,6 +28,7 @@ from emulators.cloud_scheduler.server import cloud_scheduler
 from emulators.cloud_scheduler.service import CloudScheduler
 from emulators.cloud_scheduler.store import STORE_FILE, StoreUnusable
 from emulators.identity import Identity
+from tests.deadlines import WAIT_SECONDS_MAX
 from tests.local_cloud.helpers import eventually, serving
 from tests.standins.clock import Clock
 
@@ -618,7 +619,9 @@ async def test_a_message_is_published_to_the_topic(
         stand = Stand(scheduler, ports, clock, Identity(key))
         await scheduler.create(name.rpartition("/jobs/")[0], made)
         stand.turn(60)
-        pulled = await called(subscriber.pull, subscription=subscription, max_messages=1, timeout=30)
+        pulled = await called(
+            subscriber.pull, subscription=subscription, max_messages=1, timeout=WAIT_SECONDS_MAX
+        )
         missing = {"topic_name": f"projects/{project}/topics/none", "data": b"x"}
         await scheduler.create(
             name.rpartition("/jobs/")[0],

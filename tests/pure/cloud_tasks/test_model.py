@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -362,4 +361,4 @@ class BesideTheModel(RuleBasedStateMachine):
 BesideTheModel.TestCase.settings = settings(
     max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-TestBesideTheModel = pytest.mark.timeout(600)(BesideTheModel.TestCase)
+TestBesideTheModel = BesideTheModel.TestCase
