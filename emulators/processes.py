@@ -179,20 +179,23 @@ async def stop_all(processes: Sequence[Process], grace_seconds: float = GRACE_SE
 
 
 def free_port(taken: frozenset[int] | set[int] = frozenset()) -> int:
-    """A port of the loopback interface that nobody listens on, and that was not given out before.
+    """A port of the loopback interface that nobody listens on, and that was not given out lately.
 
-    Each process looks in a part of the range that follows from its id: two that start at once do not meet.
+    Each process looks in a part of the range that follows from its id: two that start at once do not meet. A port is given
+    out again only when every other one was: whoever got it may not listen on it yet.
     """
     first = PORT_FIRST + os.getpid() % PORT_PARTS * PORTS_A_PART
-    for port in _shuffled(range(first, first + PORTS_A_PART)):
-        if port not in taken and port not in _given_out and port_is_free(port):
-            _given_out.add(port)
-            return port
-    _given_out.clear()
+    ports = [port for port in range(first, first + PORTS_A_PART) if port not in taken]
+    for _ in range(2):
+        for port in _shuffled(ports):
+            if port not in _given_out and port_is_free(port):
+                _given_out.add(port)
+                return port
+        _given_out.clear()
     raise ProcessUnstartable("The local cloud", f"no port from {first} to {first + PORTS_A_PART - 1} is free")
 
 
-def _shuffled(ports: range) -> list[int]:
+def _shuffled(ports: Sequence[int]) -> list[int]:
     return secrets.SystemRandom().sample(ports, len(ports))
 
 

@@ -335,7 +335,7 @@ run "defaults" {
   }
 
   assert {
-    condition     = contains(local.source_files, "functions/main.py") && contains(local.source_files, "functions/votes/results.html") && contains(local.source_files, "jobs/drain.py") && contains(local.source_files, "turnout/gcp/wiring.py") && contains(local.source_files, "requirements.txt")
+    condition     = contains(local.source_files, "functions/main.py") && contains(local.source_files, "functions/votes/results.html") && contains(local.source_files, "jobs/drain.py") && contains(local.source_files, "turnout/gcp/votes/wiring.py") && contains(local.source_files, "requirements.txt")
     error_message = "The zip lacks something that functions or jobs need."
   }
 

@@ -65,7 +65,9 @@ async def test_a_vote_that_was_not_confirmed_and_is_sent_again_with_its_key_coun
     status, headers = await function.vote(poll, key="ann-1")
     assert status == HTTPStatus.SERVICE_UNAVAILABLE
     assert int(headers["Retry-After"]) >= 1
-    assert {(call.applied, call.told) for call in lost.calls} == {(1, UNAVAILABLE)}
+    # The last attempt may have been given up before its answer was lost, or before it was forwarded.
+    assert (1, UNAVAILABLE) in {(call.applied, call.told) for call in lost.calls}
+    assert {call.told for call in lost.calls} <= {UNAVAILABLE, None}
     lost.stop()
     status, _ = await function.vote(poll, key="ann-1")
     assert accepted(status)

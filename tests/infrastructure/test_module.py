@@ -77,10 +77,18 @@ NAMES = {
     "google_secret_manager_secret": "secret_id",
     "google_monitoring_alert_policy": "display_name",
     "google_monitoring_dashboard": None,  # the service makes its id
+    "google_monitoring_custom_service": "service_id",
+    "google_monitoring_notification_channel": "display_name",
+    "google_monitoring_slo": None,  # its service is the copy's
+    "google_monitoring_uptime_check_config": "display_name",
+    "google_logging_project_bucket_config": "bucket_id",
     "google_project_service": None,  # enabled once, never disabled
-    "google_firestore_field": None,  # its database is the copy's
+    "google_firestore_backup_schedule": None,  # its database is the copy's
+    "google_firestore_field": None,  # as is this one's
     "google_firestore_index": None,
     "terraform_data": None,
+    "time_rotating": None,
+    "time_sleep": None,
 }
 
 

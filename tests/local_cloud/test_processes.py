@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from emulators.errors import NotReady, ProcessDied, ProcessUnstartable
-from emulators.processes import ROOT, Process, free_port, port_is_free, until_ready
+from emulators.processes import PORTS_A_PART, ROOT, Process, free_port, port_is_free, until_ready
 from tests.deadlines import WAIT_SECONDS_MAX
 from tests.environment import plain_environment
 from tests.local_cloud.helpers import alive, eventually
@@ -155,6 +155,19 @@ async def test_free_ports_are_free_and_below_those_of_clients() -> None:
     assert not port_is_free(port)
     server.close()
     await server.wait_closed()
+
+
+def test_a_port_is_given_out_again_only_when_every_other_one_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulators.processes._given_out", set())
+    first = [free_port() for _ in range(PORTS_A_PART // 2)]
+    assert len(set(first)) == len(first)
+    # More than there are: a long session of tests asks for that many.
+    assert all(port_is_free(free_port()) for _ in range(PORTS_A_PART * 2))
+
+
+def test_when_no_port_is_free_the_range_is_named() -> None:
+    with pytest.raises(ProcessUnstartable, match=r"no port from \d{5} to \d{5} is free"):
+        free_port(frozenset(range(20_000, 40_000)))
 
 
 async def test_a_holder_with_a_thousand_descriptors_can_start_more(tmp_path: Path) -> None:
