@@ -16,6 +16,7 @@ from tests.simulation.weather import Weather
 from turnout.base.errors import TurnoutError
 from turnout.queue.batcher import Batcher, Confirmation
 from turnout.queue.consumer import Consumer
+from turnout.queue.settings import QueueSettings
 
 TURNS_MAX = 200_000
 CLOCK_OFF_SECONDS_MAX = 0.5
@@ -141,6 +142,32 @@ class Simulation(ABC):
         process = Process(f"{kind}-{self._number}", clock_off_seconds=off)
         self._processes.append(process)
         return process
+
+    async def _schedule(
+        self, start: Callable[[int], Coroutine[Any, Any, None]], *, every_seconds: float, running_max: int
+    ) -> None:
+        """Another one every few seconds, as long as not too many run; each is told how many do."""
+        running: list[asyncio.Task[None]] = []
+        while True:
+            running = [task for task in running if not task.done()]
+            if len(running) < running_max:
+                running.append(self._start_world(start(len(running))))
+            await asyncio.sleep(every_seconds)
+
+    def _draw_fate(self, *fates: tuple[float, Callable[[], object]]) -> None:
+        """In bad weather one of them within twenty seconds, each with its chance, or none."""
+        drawn = self.chance.random() if not self.weather.healed else 1.0
+        for share, fate in fates:
+            if drawn < share:
+                self._loop.call_later(self.chance.uniform(0.1, 20), fate)
+                return
+            drawn -= share
+
+    async def _watch_consumer(
+        self, consumer: Consumer, work: asyncio.Task[Any], settings: QueueSettings
+    ) -> None:
+        held_max = settings.lanes * settings.lease_messages_max
+        await self._watch(work, lambda: consumer.held <= held_max, "holds too many leases")
 
     def _watch_batcher(self, process: Process, batcher: Batcher[Any, Any], pending_items_max: int) -> None:
         """Checks a batcher's bound whenever items come in; with its process the connections of its callers break."""
