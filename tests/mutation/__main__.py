@@ -42,7 +42,7 @@ FAST = Half(
         *("--seeds=20", "--hypothesis-profile=quick", f"--timeout={COMMAND_SECONDS_MAX}"),
         *(
             f"--ignore=tests/pure/test_{name}.py"
-            for name in ("architecture", "benchmarks", "direct", "scaling", "suite")
+            for name in ("architecture", "benchmarks", "direct", "mutation", "scaling", "suite")
         ),
     ),
     ("tests/pure", "tests/simulation", "tests/contracts"),
