@@ -174,18 +174,12 @@ class QueueSimulation(Simulation):
             chance=self.chance.random,
         )
         consuming = process.start(consumer.run())
-        self._draw_fate(
-            (0.1, partial(self._kill, process)),
-            (0.25, lambda: self._start_world(self._kill_when_it_holds(process, consumer))),
-            (0.15, partial(self._terminate, process, consumer, consuming)),
+        self._draw_end(
+            (0.1, 0.02, partial(self._kill, process)),
+            (0.25, 0.85, partial(self._kill_when_it_holds, process, consumer)),
+            (0.15, 0.05, partial(self._terminate, process, consumer, consuming)),
         )
         await self._watch_consumer(consumer, consuming, settings)
-
-    async def _kill_when_it_holds(self, process: Process, consumer: Consumer) -> None:
-        """Kills a consumer after it has leased something and before it says so."""
-        while process.alive and not consumer.held:  # noqa: ASYNC110  # a consumer tells nobody
-            await asyncio.sleep(0.05)
-        self._kill(process)
 
     async def _poison(self) -> None:
         """A stranger publishes what nobody can read."""

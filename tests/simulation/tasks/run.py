@@ -262,10 +262,11 @@ class TaskSimulation(Simulation):
             chance=self.chance.random,
         )
         working = process.start(consumer.run())
-        self._draw_fate(
-            (0.3, partial(self._kill, process)),
-            (0.2, partial(self._suspend, process)),
-            (0.15, partial(self._terminate, process, consumer, working)),
+        self._draw_end(
+            (0.1, 0.02, partial(self._kill, process)),
+            (0.2, 0.5, partial(self._kill_when_it_holds, process, consumer)),
+            (0.2, 0.3, partial(self._suspend, process)),
+            (0.15, 0.15, partial(self._terminate, process, consumer, working)),
         )
         await self._watch_consumer(consumer, working, settings)
 

@@ -238,9 +238,10 @@ class VoteSimulation(Simulation):
             chance=self.chance.random,
         )
         draining = process.start(drain.run())
-        self._draw_fate(
-            (0.25, partial(self._kill, process)),
-            (0.2, partial(self._terminate, process, drain.consumer, draining)),
+        self._draw_end(
+            (0.1, 0.02, partial(self._kill, process)),
+            (0.2, 0.85, partial(self._kill_when_it_holds, process, drain.consumer)),
+            (0.2, 0.05, partial(self._terminate, process, drain.consumer, draining)),
         )
         await self._watch_consumer(drain.consumer, draining, settings)
 
