@@ -131,12 +131,12 @@ class Dispatcher:
             self.wake()
 
         try:
-            # No task is sent before its creation and this attempt are kept: the store works in the order of the calls.
-            numbers = [each.order for each in due]
-            definitions = await self._store.write_and_read(changes, numbers, take_back)
+            # No task is sent before its creation and this attempt are kept.
+            await self._store.write(changes, take_back)
         except Refused as fault:
             logger.warning("%d attempts wait, since they could not be noted: %s", len(due), fault)
             return
+        definitions = self._store.definitions(each.order for each in due)
         for each in due:
             definition = definitions.get(each.order)
             if definition is None:
@@ -168,7 +168,7 @@ class Dispatcher:
         self.wake()
         changes = self._engine.take_changes()
         if changes:
-            await self._store.keep(changes)
+            self._store.keep_soon(changes)
 
     async def _exchange(self, request: Outgoing) -> Answer:
         headers = request.headers
