@@ -133,7 +133,8 @@ def ports(words: Sequence[str]) -> dict["StandIn", "Ports"]:
                 f"{word!r} is not NAME=GRPC,REST with ports up to {PORT_MAX}, nor identity=REST.",
                 param_hint="--port",
             )
-        chosen[StandIn(name)] = Ports(*map(int, ["0", *texts][-2:]))
+        grpc, rest = ["0", *texts][-2:]
+        chosen[StandIn(name)] = Ports(int(grpc), int(rest))
     return chosen
 
 

@@ -83,15 +83,14 @@ async def _tasks(wanted: Wanted, identity: Identity) -> AsyncIterator[dict[str, 
     ports = wanted.ports[StandIn.TASKS]
     settings = Settings(
         state_folder=wanted.folder / FOLDERS[StandIn.TASKS],
-        grpc_port=ports.grpc,
-        rest_port=ports.rest,
+        ports=ports,
         queues=tuple(f"{wanted.place.parent}/queues/{name}" for name in wanted.queues),
     )
     async with CloudTasks(settings, identity) as tasks:
         yield {
-            "CLOUD_TASKS_EMULATOR_HOST": tasks.grpc_address,
-            "CLOUD_TASKS_EMULATOR_URL": tasks.rest_url,
-            "TOKEN_CERTS_URL": tasks.rest_url + JWKS_PATH,
+            "CLOUD_TASKS_EMULATOR_HOST": tasks.ports.grpc_host,
+            "CLOUD_TASKS_EMULATOR_URL": tasks.ports.url,
+            "TOKEN_CERTS_URL": tasks.ports.url + JWKS_PATH,
         }
 
 

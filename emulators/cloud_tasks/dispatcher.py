@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from emulators.api.refused import Refused
 from emulators.cloud_tasks.attempts import Attempts, FinishedAttempt
 from emulators.cloud_tasks.engine import Answer, Dispatch, Engine
-from emulators.cloud_tasks.errors import Refused
 from emulators.cloud_tasks.limits import SECOND_US
 from emulators.cloud_tasks.messages import Task
 from emulators.cloud_tasks.outgoing import IdToken, NoTarget, Outgoing, outgoing

@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from emulators.api.refused import Refused
 from emulators.cloud_tasks import limits, operations, paging, views
 from emulators.cloud_tasks.changes import Change, EncryptionSaved, PolicySaved
 from emulators.cloud_tasks.dispatcher import Dispatcher
 from emulators.cloud_tasks.engine import Engine
-from emulators.cloud_tasks.errors import InvalidArgument, NotFound, Refused
+from emulators.cloud_tasks.errors import InvalidArgument, NotFound
 from emulators.cloud_tasks.filters import condition_of
 from emulators.cloud_tasks.messages import (
     FULL,
