@@ -60,6 +60,12 @@ class Wanted:
     #: Commands that Cloud Run's jobs are, by their names.
     jobs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pubsub_host: str = ""
+    #: Cloud Tasks: the slow start of locations that were idle.
+    ramp_up: bool = True
+    #: Cloud Tasks: where App Engine tasks go; empty: nowhere, and their attempts fail.
+    app_engine_url: str = ""
+    #: Cloud Tasks: the service accounts that exist; none: all do.
+    service_accounts: tuple[str, ...] = ()
 
 
 @contextlib.asynccontextmanager
@@ -85,6 +91,9 @@ async def _tasks(wanted: Wanted, identity: Identity) -> AsyncIterator[dict[str, 
         state_folder=wanted.folder / FOLDERS[StandIn.TASKS],
         ports=ports,
         queues=tuple(f"{wanted.place.parent}/queues/{name}" for name in wanted.queues),
+        ramp_up=wanted.ramp_up,
+        app_engine_url=wanted.app_engine_url,
+        service_accounts=frozenset(wanted.service_accounts) or None,
     )
     async with CloudTasks(settings, identity) as tasks:
         yield {

@@ -530,7 +530,7 @@ async def test_wrong_jobs_get_the_code_and_message(
             await called(stand.client(transport).create_job, parent=PLACE, job=wrong)
         expected = Code[code]
         if transport == "grpc":
-            assert refused.value.grpc_status_code.name == code
+            assert getattr(refused.value.grpc_status_code, "name", "") == code
         else:
             assert refused.value.code == HTTP_STATUS[expected]
 
