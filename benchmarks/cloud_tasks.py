@@ -149,19 +149,16 @@ async def creating(pid: int, channel: Any, queues: Sequence[str], url: str, task
     )
 
 
-async def empty_calls(rounds: int, tasks: int) -> list[Rate]:
-    """The same calls to a server that does nothing."""
+@asynccontextmanager
+async def empty_server() -> AsyncIterator[Running]:
+    """A server that takes the same calls and does nothing, until the block ends."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.empty_grpc", stdout=asyncio.subprocess.PIPE
     )
     try:
         if process.stdout is None or not (line := await process.stdout.readline()):
             raise Wrong("the empty server did not start")
-        async with grpc.aio.insecure_channel(line.decode().strip()) as channel:
-            return [
-                await creating(process.pid, channel, [f"{PARENT}/queues/none"], "http://none", tasks)
-                for _ in range(rounds)
-            ]
+        yield Running(pid=process.pid, grpc=line.decode().strip())
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
@@ -205,11 +202,17 @@ async def measure(rounds: int, tasks: int, scheduled: int) -> Result:
             for number in range(rounds):
                 say(f"round {number + 1} of {rounds}: {tasks} tasks are dispatched")
                 dispatches.append(await dispatch(running, channel, queues, url, tasks))
-        say("an empty gRPC server is called")
-        empty = await empty_calls(rounds, EMPTY_CALLS)
-        async with stand_in(Path(folder)) as running, grpc.aio.insecure_channel(running.grpc) as channel:
+        empty = []
+        async with (
+            empty_server() as floor,
+            stand_in(Path(folder)) as running,
+            grpc.aio.insecure_channel(floor.grpc) as floor_channel,
+            grpc.aio.insecure_channel(running.grpc) as channel,
+        ):
             for number in range(rounds):
+                # In turns, so that both have the same hour of a machine that others use as well.
                 say(f"round {number + 1} of {rounds}: tasks for tomorrow are created")
+                empty.append(await creating(floor.pid, floor_channel, queues, url, EMPTY_CALLS))
                 creates.append(await creating(running.pid, channel, queues, url, scheduled // rounds))
             say("nobody asks for anything")
             await asyncio.sleep(1)
