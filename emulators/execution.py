@@ -1,21 +1,29 @@
 """An execution of a job: a process for each of its tasks, as Cloud Run runs them."""
 
 import asyncio
+import logging
 import secrets
 import signal
 import string
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulators.errors import ProcessDied
+from emulators.errors import ProcessDied, ProcessUnstartable
 from emulators.processes import GRACE_SECONDS, ROOT, Process, stop_all
 
 #: Cloud Run's default time of an attempt, and its most tasks of an execution.
 TASK_SECONDS_MAX = 600.0
 TASKS_MAX = 10_000
+LOOK_SECONDS = 0.01
+#: What a shell answers for a command that it cannot start.
+NOT_STARTED = 127
 #: Processes of an execution: more at once would only bring a machine to its knees, so other tasks wait for a place.
 AT_ONCE_MAX = 100
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -28,6 +36,8 @@ class _Task:
     attempt: int = 0
     #: Whether the last attempt was ended since it took too long.
     late: bool = False
+    #: Whether it was its turn, and its process could not be started.
+    unstartable: bool = False
 
 
 class Execution:
@@ -155,8 +165,15 @@ class Execution:
             },
             folder=self._root,
         )
+        if self._stopping:
+            # It began while the execution was stopped, which may not have seen it.
+            task.process.let_go()
+            while task.process.code() is None:
+                time.sleep(LOOK_SECONDS)
 
     def _code(self, task: _Task) -> int | None:
+        if task.unstartable:
+            return NOT_STARTED
         if task.process is None:
             return -signal.SIGTERM if self._stopping else None
         code = task.process.code()
@@ -171,13 +188,20 @@ class Execution:
     async def _see_through(self, task: _Task, seconds_max: float, places: asyncio.Semaphore) -> None:
         async with places:
             if task.process is None and not self._stopping:
-                await asyncio.to_thread(self._start, task)
-            while task.process is not None:
+                await self._start_later(task)
+            while task.process is not None and not task.unstartable:
                 await self._end(task, task.process, seconds_max)
                 if self._code(task) is not None:
                     return
                 task.attempt += 1
-                await asyncio.to_thread(self._start, task)
+                await self._start_later(task)
+
+    async def _start_later(self, task: _Task) -> None:
+        try:
+            await asyncio.to_thread(self._start, task)
+        except (ProcessUnstartable, OSError):
+            logger.exception("task %d of %s could not be started", task.index, self.name)
+            task.unstartable = True
 
     @staticmethod
     async def _end(task: _Task, process: Process, seconds_max: float) -> None:

@@ -28,6 +28,7 @@ from emulators.cloud_run.executions import AT_ONCE_MAX, KEPT_MAX, Executions
 from emulators.cloud_run.jobs import LocalJob, Overrides
 from emulators.cloud_run.server import cloud_run
 from emulators.cloud_run.views import Place
+from emulators.errors import ProcessUnstartable
 from emulators.execution import Execution
 from tests.deadlines import WAIT_SECONDS_MAX
 from tests.local_cloud.helpers import eventually
@@ -183,6 +184,22 @@ async def test_tasks_beyond_the_places_wait_for_one(stand: Stand) -> None:
     assert (execution.task_count, execution.succeeded_count) == (PLACES + 2, PLACES + 2)
     indices = [told(stand, index)["environment"]["CLOUD_RUN_TASK_INDEX"] for index in range(PLACES + 2)]
     assert indices == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_task_that_cannot_be_started_in_its_turn_has_failed(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Execution._start
+
+    def break_down(execution: Execution, task: Any) -> None:
+        if task.index == PLACES:
+            raise ProcessUnstartable("it", "no process can be had")
+        start(execution, task)
+
+    monkeypatch.setattr(Execution, "_start", break_down)
+    operation = await called(stand.jobs().run_job, request(task_count=PLACES + 1))
+    with pytest.raises(exceptions.GoogleAPICallError, match=f"task{PLACES} failed with exit code 127"):
+        await called(operation.result, timeout=WAIT_SECONDS_MAX)
 
 
 async def test_what_waits_for_a_place_never_begins_when_the_execution_is_cancelled(stand: Stand) -> None:
