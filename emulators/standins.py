@@ -14,15 +14,15 @@ from aiohttp import web
 from emulators import state
 from emulators.api.serving import SHUTDOWN_SECONDS, Ports, choose_ports
 from emulators.cloud_run.executions import Executions
-from emulators.cloud_run.jobs import LocalJob, Overrides
+from emulators.cloud_run.jobs import RETRIES_DEFAULT, LocalJob, Overrides
 from emulators.cloud_run.server import cloud_run
 from emulators.cloud_run.views import Place
 from emulators.cloud_scheduler.server import cloud_scheduler
 from emulators.cloud_tasks.server import CloudTasks, Settings
+from emulators.execution import Execution
 from emulators.identity import Identity, load_key
 from emulators.identity.server import JWKS_PATH, identity_application, identity_routes
 from emulators.processes import LOOPBACK
-from emulators.run import Execution
 
 
 class StandIn(StrEnum):
@@ -59,7 +59,15 @@ class Wanted:
     queues: tuple[str, ...] = ()
     #: Commands that Cloud Run's jobs are, by their names.
     jobs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: How often a task of theirs that fails is tried again.
+    job_retries_max: int = RETRIES_DEFAULT
     pubsub_host: str = ""
+    #: Cloud Tasks: the slow start of locations that were idle.
+    ramp_up: bool = True
+    #: Cloud Tasks: where App Engine tasks go; empty: nowhere, and their attempts fail.
+    app_engine_url: str = ""
+    #: Cloud Tasks: the service accounts that exist; none: all do.
+    service_accounts: tuple[str, ...] = ()
 
 
 @contextlib.asynccontextmanager
@@ -83,15 +91,17 @@ async def _tasks(wanted: Wanted, identity: Identity) -> AsyncIterator[dict[str, 
     ports = wanted.ports[StandIn.TASKS]
     settings = Settings(
         state_folder=wanted.folder / FOLDERS[StandIn.TASKS],
-        grpc_port=ports.grpc,
-        rest_port=ports.rest,
+        ports=ports,
         queues=tuple(f"{wanted.place.parent}/queues/{name}" for name in wanted.queues),
+        ramp_up=wanted.ramp_up,
+        app_engine_url=wanted.app_engine_url,
+        service_accounts=frozenset(wanted.service_accounts) or None,
     )
     async with CloudTasks(settings, identity) as tasks:
         yield {
-            "CLOUD_TASKS_EMULATOR_HOST": tasks.grpc_address,
-            "CLOUD_TASKS_EMULATOR_URL": tasks.rest_url,
-            "TOKEN_CERTS_URL": tasks.rest_url + JWKS_PATH,
+            "CLOUD_TASKS_EMULATOR_HOST": tasks.ports.grpc_host,
+            "CLOUD_TASKS_EMULATOR_URL": tasks.ports.url,
+            "TOKEN_CERTS_URL": tasks.ports.url + JWKS_PATH,
         }
 
 
@@ -120,11 +130,15 @@ async def _run(wanted: Wanted, _: Identity) -> AsyncIterator[dict[str, str]]:
             {**job.environment, **overrides.environment},
             log_folder=logs,
             tasks=overrides.tasks or job.tasks,
+            retries_max=job.retries_max,
             root=Path.cwd(),
         )
 
     environment = {**os.environ, "GOOGLE_CLOUD_PROJECT": wanted.place.project}
-    jobs = {name: LocalJob(name, command, environment) for name, command in wanted.jobs.items()}
+    jobs = {
+        name: LocalJob(name, command, environment, retries_max=wanted.job_retries_max)
+        for name, command in wanted.jobs.items()
+    }
     executions = Executions(jobs, launch)
     try:
         async with cloud_run(executions, wanted.place, ports):

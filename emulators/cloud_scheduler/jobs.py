@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-import grpc
 from google.cloud.scheduler_v1 import types
 from google.protobuf.message import Message
 
-from emulators.api.refused import Refused, invalid
+from emulators.api.refused import Code, Refused, invalid
+from emulators.cloud_scheduler.moments import Schedule
 from emulators.cloud_scheduler.retries import (
     MAX_BACKOFF,
     MAX_DOUBLINGS,
@@ -20,7 +20,7 @@ from emulators.cloud_scheduler.retries import (
     RETRY_COUNT_MAX,
     Retries,
 )
-from emulators.cloud_scheduler.schedule import Schedule, parse
+from emulators.cloud_scheduler.schedule import parse
 from emulators.identity.tokens import CLOUD_PLATFORM
 
 Job = types.Job.meta.pb
@@ -202,7 +202,7 @@ def _check(job: Any) -> None:
 
 def _app_engine() -> Refused:
     return Refused(
-        grpc.StatusCode.UNIMPLEMENTED,
+        Code.UNIMPLEMENTED,
         "App Engine targets are not there on this machine: give the job an HTTP target.",
     )
 

@@ -19,9 +19,10 @@ import pytest
 from aiohttp import web
 from google.api_core import exceptions
 
-from emulators.cloud_tasks import CloudTasks, messages
-from emulators.cloud_tasks.server import PortTaken
+from emulators.api.serving import Ports
+from emulators.cloud_tasks import CloudTasks, dispatcher, messages, store
 from emulators.cloud_tasks.store import StateInUse, StateUnusable
+from emulators.errors import ProcessUnstartable
 from emulators.identity import Identity
 from tests.standins.cloud_tasks.conftest import PARENT, SECONDS_MAX, Client, Target, grpc_client
 
@@ -89,11 +90,11 @@ async def test_every_confirmed_task_survives_sigkill_and_comes_at_most_once_more
         async with process(tmp_path) as (started, address):
             creating = asyncio.create_task(create_until_killed(address, target.url, confirmed))
             already = len(confirmed)
-            await grown(confirmed, already + chance.randrange(50, 400))
+            await grown(confirmed, already + chance.randrange(30, 150))
             started.send_signal(signal.SIGKILL)
             assert await started.wait() == -signal.SIGKILL
             await creating
-    assert len(confirmed) >= kills * 50
+    assert len(confirmed) >= kills * 30
     async with process(tmp_path) as (_, address):
         google = grpc_client(address)
         await emptied(google)
@@ -142,7 +143,7 @@ async def test_all_of_the_state_survives_a_restart(
     make_settings: Any, identity: Identity, target: Target
 ) -> None:
     async with CloudTasks(make_settings(), identity) as tasks:
-        google = grpc_client(tasks.grpc_address)
+        google = grpc_client(tasks.ports.grpc_host)
         client = Client(google)
         queue = await client.new_queue(rate_limits={"max_dispatches_per_second": 3})
         await client("pause_queue", name=queue)
@@ -159,7 +160,7 @@ async def test_all_of_the_state_survives_a_restart(
         shown = await client("get_task", request={"name": waiting.name, "response_view": 2})
         google.transport.close()
     async with CloudTasks(make_settings(), identity) as tasks:
-        google = grpc_client(tasks.grpc_address)
+        google = grpc_client(tasks.ports.grpc_host)
         client = Client(google)
         assert await client("get_queue", name=queue) == before
         assert await client("get_task", request={"name": waiting.name, "response_view": 2}) == shown
@@ -172,7 +173,7 @@ async def test_all_of_the_state_survives_a_restart(
         assert (await client("get_iam_policy", request={"resource": queue})).bindings
         google.transport.close()
     async with CloudTasks(make_settings(reset=True), identity) as tasks:
-        google = grpc_client(tasks.grpc_address)
+        google = grpc_client(tasks.ports.grpc_host)
         assert list(await asyncio.to_thread(lambda: list(google.list_queues(parent=PARENT)))) == []
         google.transport.close()
 
@@ -193,7 +194,7 @@ async def test_a_full_disk_refuses_new_tasks_and_loses_none(
     make_settings: Any, identity: Identity, target: Target
 ) -> None:
     async with CloudTasks(make_settings(), identity) as tasks:
-        google = grpc_client(tasks.grpc_address)
+        google = grpc_client(tasks.ports.grpc_host)
         client = Client(google)
         queue = await client.new_queue()
         await client("pause_queue", name=queue)
@@ -214,7 +215,10 @@ async def test_a_full_disk_refuses_new_tasks_and_loses_none(
         google.transport.close()
 
 
-async def test_two_processes_do_not_share_a_state(make_settings: Any, identity: Identity) -> None:
+async def test_two_processes_do_not_share_a_state(
+    make_settings: Any, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
     async with CloudTasks(make_settings(), identity):
         with pytest.raises(StateInUse, match="choose another state folder"):
             await CloudTasks(make_settings(), identity).start()
@@ -223,9 +227,9 @@ async def test_two_processes_do_not_share_a_state(make_settings: Any, identity: 
 async def test_a_taken_port_is_named(make_settings: Any, identity: Identity, tmp_path: Path) -> None:
     async with CloudTasks(make_settings(), identity) as first:
         other = msgspec.structs.replace(make_settings(), state_folder=tmp_path / "other")
-        for address, field in ((first.rest_url, "rest_port"), (first.grpc_address, "grpc_port")):
-            taken = msgspec.structs.replace(other, **{field: int(address.rpartition(":")[2])})
-            with pytest.raises(PortTaken, match="Choose another port"):
+        for ports in (Ports(0, first.ports.rest), Ports(first.ports.grpc, 0)):
+            taken = msgspec.structs.replace(other, ports=ports)
+            with pytest.raises(ProcessUnstartable, match=r"port \d+ is taken; choose another one"):
                 await CloudTasks(taken, identity).start()
 
 
@@ -250,8 +254,10 @@ async def test_a_file_that_is_something_else_is_said_to_be_so(
 
 
 async def test_a_stop_in_the_middle_of_a_dispatch_is_quick_and_the_task_comes_again(
-    make_settings: Any, identity: Identity, target: Target
+    make_settings: Any, identity: Identity, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(dispatcher, "GRACE_SECONDS", 0.1)
+
     async def silent() -> web.StreamResponse:
         await asyncio.sleep(3600)
         return web.Response()
@@ -259,7 +265,7 @@ async def test_a_stop_in_the_middle_of_a_dispatch_is_quick_and_the_task_comes_ag
     target.answers = [silent]
     async with asyncio.timeout(SECONDS_MAX):
         async with CloudTasks(make_settings(), identity) as tasks:
-            google = grpc_client(tasks.grpc_address)
+            google = grpc_client(tasks.ports.grpc_host)
             client = Client(google)
             await client.new_task(await client.new_queue(), target.url)
             await target.requests(1)
