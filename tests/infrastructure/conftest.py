@@ -5,8 +5,11 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,8 @@ from tests import needs
 from tests.deadlines import COMMAND_SECONDS_MAX
 from tests.infrastructure.deployed import Deployed
 from tests.infrastructure.providers import PROPERTY, providers
-from tests.infrastructure.terraform_offline import command as offline
+from tests.infrastructure.terraform_offline.provider import World
+from tests.infrastructure.terraform_offline.serving import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -32,19 +36,25 @@ class Terraform:
     """Terraform in one folder, with the real providers or the stand-ins.
 
     `stand_ins` has it use them in any case: for what calls no mock and must call no cloud. `environment` is what its
-    commands see beside the environment.
+    commands see beside the environment, `refusal` and `now` are what the stand-ins are told.
     """
 
     def __init__(
-        self, folder: Path, *, stand_ins: bool = False, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        stand_ins: bool = False,
+        environment: Mapping[str, str] | None = None,
+        refusal: Callable[[str, dict[str, Any]], str] = lambda *_: "",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.folder = folder
         self._program = terraform_program()
         self._stand_ins = stand_ins or providers() == "offline"
         self._environment = {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_CLI_ARGS": ""}
-        if self._stand_ins:
-            self._environment |= offline.environment(folder / ".providers")
         self._environment |= environment or {}
+        self._refusal = refusal
+        self._now = now
 
     def run(self, *arguments: str, chdir: str = "terraform", given: str = "") -> str:
         """What a command prints; one that fails ends the test with it. `given` is what it reads."""
@@ -57,16 +67,25 @@ class Terraform:
         self, *arguments: str, chdir: str = "terraform", given: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """A command that may fail."""
-        command = [f"-chdir={self.folder / chdir}", *arguments]
-        return subprocess.run(
-            [self._program, *(offline.arguments(command) if self._stand_ins else command)],
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS_MAX,
-            check=False,
-            env={**os.environ, **self._environment},
-        )
+        with self._providers(self.folder / chdir) as variables:
+            return subprocess.run(
+                [self._program, f"-chdir={self.folder / chdir}", *arguments],
+                input=given,
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_SECONDS_MAX,
+                check=False,
+                env={**os.environ, **self._environment, **variables},
+            )
+
+    @contextmanager
+    def _providers(self, chdir: Path) -> Iterator[Mapping[str, str]]:
+        if not self._stand_ins:
+            yield {}
+            return
+        world = World(folder=chdir, sources=self.folder, now=self._now, refusal=self._refusal)
+        with serving(world) as variables:
+            yield variables
 
     def graph(self, chdir: str = "terraform") -> dict[str, set[str]]:
         """What each resource waits for, directly: the edges of Terraform's own graph between resources."""

@@ -94,6 +94,14 @@ class FakeCloud:
                 else:
                     getattr(self, f"_make_{kind.removeprefix('google_')}", lambda _: None)(config)
 
+    def refusal(self, kind: str, config: dict[str, Any]) -> str:
+        """Makes a resource of Terraform's: why Google refuses it, or nothing."""
+        try:
+            self.make(kind, config)
+        except Refused as refused:
+            return f"googleapi: Error {refused.code}: {refused}"
+        return ""
+
     def call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Answers a call of gcloud's; `Refused` as Google would."""
         with self._lock:
@@ -309,10 +317,9 @@ class Address(msgspec.Struct, frozen=True):
     url: str
 
     def environment(self, folder: str) -> dict[str, str]:
-        """What the real gcloud, and the stand-in for the provider, need to call it; gcloud keeps its own in the folder."""
+        """What the real gcloud needs to call it; it keeps its own in the folder."""
         overridden = ("storage", "cloudbuild", "secretmanager", "serviceusage", "run")
         return {
-            "TERRAFORM_OFFLINE_CLOUD": self.url,
             "CLOUDSDK_CONFIG": folder,
             "CLOUDSDK_AUTH_ACCESS_TOKEN": "a-token-of-nobody",
             "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
@@ -333,10 +340,7 @@ def serving(cloud: FakeCloud) -> Iterator[Address]:
             body = json.loads(self.rfile.read(length) or b"{}")
             path = self.path.partition("?")[0]
             try:
-                if path == "/resources":
-                    self._send(200, {"refusal": _refusal(cloud, body)})
-                else:
-                    self._send(200, cloud.call(self.command, path, body))
+                self._send(200, cloud.call(self.command, path, body))
             except Refused as refused:
                 error = {"code": refused.code, "message": str(refused), "status": refused.status}
                 self._send(refused.code, {"error": error})
@@ -363,11 +367,3 @@ def serving(cloud: FakeCloud) -> Iterator[Address]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def _refusal(cloud: FakeCloud, asked: dict[str, Any]) -> str:
-    try:
-        cloud.make(asked["type"], asked["config"])
-    except Refused as refused:
-        return f"googleapi: Error {refused.code}: {refused}"
-    return ""

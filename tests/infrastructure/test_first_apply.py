@@ -44,6 +44,7 @@ def project(gcloud: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
             copy_sources(tmp_path / "copy"),
             stand_ins=True,
             environment=address.environment(str(tmp_path / "gcloud")),
+            refusal=cloud.refusal,
         )
         shutil.rmtree(terraform.folder / "terraform" / "tests")
         write(terraform, "terraform.tfvars", VARIABLES)
