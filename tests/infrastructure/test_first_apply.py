@@ -184,6 +184,39 @@ def test_domain_restricted_sharing_refuses_all_users(project: Project) -> None:
     assert "do not belong to a permitted customer" in said
 
 
+@pytest.mark.parametrize("project", [{"domain_restricted": True}], indirect=True)
+def test_without_the_question_who_calls_all_users_are_not_needed(project: Project) -> None:
+    """And whatever deploys a function anew is followed by the command, so that no plan after it finds more to do."""
+    cloud, terraform = project
+    write(terraform, "terraform.tfvars", VARIABLES + "invoker_check_disabled = true\n")
+    targets = [
+        "-target=terraform_data.invoker_check",
+        "-target=google_cloud_run_v2_service_iam_member.caller",
+    ]
+    terraform.run("apply", "-auto-approve", *targets)
+    assert asked_of(cloud) == {"turnout-vote": "False", "turnout-results": "False"}
+
+    for service in cloud.services.values():
+        service["metadata"]["annotations"] = {}
+    write(
+        terraform,
+        "terraform.tfvars",
+        VARIABLES + "invoker_check_disabled = true\nfunctions = { vote = { timeout_seconds = 90 } }\n",
+    )
+    terraform.run("apply", "-auto-approve", *targets)
+    assert asked_of(cloud) == {"turnout-vote": "False"}
+    assert terraform.attempt("plan", "-detailed-exitcode", *targets).returncode == 0
+
+
+def asked_of(cloud: FakeCloud) -> dict[str, str]:
+    """Whether IAM is asked who calls, where a service was told."""
+    told = {
+        name: service["metadata"]["annotations"].get("run.googleapis.com/invoker-iam-disabled")
+        for name, service in cloud.services.items()
+    }
+    return {name: str(not disabled == "True") for name, disabled in told.items() if disabled}
+
+
 @pytest.fixture
 def shell(
     gcloud: str, tmp_path: Path
