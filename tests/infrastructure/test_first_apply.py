@@ -194,7 +194,7 @@ def test_without_the_question_who_calls_all_users_are_not_needed(project: Projec
         "-target=google_cloud_run_v2_service_iam_member.caller",
     ]
     terraform.run("apply", "-auto-approve", *targets)
-    assert asked_of(cloud) == {"turnout-vote": "False", "turnout-results": "False"}
+    assert asked_of(cloud) == {"turnout-vote": False, "turnout-results": False}
 
     for service in cloud.services.values():
         service["metadata"]["annotations"] = {}
@@ -204,17 +204,15 @@ def test_without_the_question_who_calls_all_users_are_not_needed(project: Projec
         VARIABLES + "invoker_check_disabled = true\nfunctions = { vote = { timeout_seconds = 90 } }\n",
     )
     terraform.run("apply", "-auto-approve", *targets)
-    assert asked_of(cloud) == {"turnout-vote": "False"}
+    assert asked_of(cloud) == {"turnout-vote": False}
     assert terraform.attempt("plan", "-detailed-exitcode", *targets).returncode == 0
 
 
-def asked_of(cloud: FakeCloud) -> dict[str, str]:
-    """Whether IAM is asked who calls, where a service was told."""
-    told = {
-        name: service["metadata"]["annotations"].get("run.googleapis.com/invoker-iam-disabled")
-        for name, service in cloud.services.items()
-    }
-    return {name: str(not disabled == "True") for name, disabled in told.items() if disabled}
+def asked_of(cloud: FakeCloud) -> dict[str, bool]:
+    """Whether IAM is asked who calls, of the services that were told."""
+    key = "run.googleapis.com/invoker-iam-disabled"
+    told = {name: each["metadata"]["annotations"].get(key) for name, each in cloud.services.items()}
+    return {name: disabled != "True" for name, disabled in told.items() if disabled}
 
 
 @pytest.fixture

@@ -157,6 +157,19 @@ def test_no_lock_file_is_committed() -> None:
     assert [path for path in listed if Path(path).name == ".terraform.lock.hcl" or "tfstate" in path] == []
 
 
+def test_every_configuration_wants_the_same_provider() -> None:
+    """From 7.46 on, all of Pub/Sub has `deletion_policy`; 9 may change what is used here."""
+    found = {
+        str(path.relative_to(ROOT)): re.findall(
+            r'source\s+= "hashicorp/google"\n(?:\s+#.*\n)*\s+version\s+= "(.*)"',
+            path.read_text(encoding="utf-8"),
+        )
+        for path in (ROOT / "terraform").rglob("*.tf")
+        if "required_providers" in path.read_text(encoding="utf-8")
+    }
+    assert {path: [">= 7.46, < 9.0"] for path in found} == found
+
+
 def test_two_copies_share_a_project(terraform: Terraform, tmp_path: Path) -> None:
     root = terraform.folder / "copies"
     root.mkdir(exist_ok=True)
