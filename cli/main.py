@@ -1,5 +1,6 @@
 """The commands: their names, options and help. What they do is in the modules beside this one."""
 
+import os
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -328,6 +329,34 @@ def audit(
     faults = [f"{each.books.poll}: {'; '.join(each.faults)}" for each in verdicts if not each.exact]
     if faults:
         raise CheckFailed("The audit failed. " + ". ".join(faults) + ".")
+
+
+@app.command(epilog=_examples("turnout doctor --deployed", "turnout doctor --deployed --json"))
+def doctor(
+    deployed: Annotated[
+        bool, typer.Option("--deployed", help="The copy in the cloud that the environment names.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at a deployed copy from the outside, under your credentials: what it lacks, and the mend of each fault.
+
+    It looks at APIs, grants, schedules, alerts, the region's quota, backups and the clock, and changes nothing. Exit code
+    1 if anything is wrong, or could not be looked at.
+    """
+    from cli import screen, views
+    from cli.doctor.examination import examine
+    from cli.doctor.finding import State
+
+    if not deployed:
+        raise typer.BadParameter("say --deployed: the local cloud says by itself what it lacks")
+    found = run(examine(os.environ))
+    if as_json:
+        screen.print_json(found)
+    else:
+        screen.console().print(views.findings_view(found))
+    wrong = sum(each.state is not State.GOOD for each in found)
+    if wrong:
+        raise CheckFailed(f"{screen.counted(wrong, 'thing')} to mend.")
 
 
 @dead_letters_app.command(

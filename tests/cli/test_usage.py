@@ -19,6 +19,7 @@ COMMANDS = [
     ("drain",),
     ("persist",),
     ("audit",),
+    ("doctor",),
     ("dead-letters", "list"),
     ("dead-letters", "redrive"),
 ]
