@@ -279,6 +279,16 @@ run "as_much_as_the_quota_was_raised_to" {
   }
 }
 
+run "budgets" {
+  command = plan
+
+  variables {
+    budget = { billing_account = "mine", monthly = 0.5, currency = "dollars", at = [] }
+  }
+
+  expect_failures = [var.budget]
+}
+
 run "alerts_that_nobody_hears" {
   command = plan
 

@@ -28,6 +28,7 @@ MEETING_SECONDS_MAX = 120
 #: The API that a resource's type belongs to, by the longest beginning.
 API_OF_TYPE = {
     "google_artifact_registry": "artifactregistry",
+    "google_billing": "billingbudgets",
     "google_cloud_run": "run",
     "google_cloud_scheduler": "cloudscheduler",
     "google_cloudfunctions2": "cloudfunctions",

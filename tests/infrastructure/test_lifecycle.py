@@ -127,7 +127,10 @@ def test_an_api_that_a_later_version_adds_changes_nothing_else(copy: Terraform) 
     path = copy.folder / "terraform" / "locals.tf"
     text = path.read_text(encoding="utf-8")
     path.write_text(
-        text.replace("  services = [\n", '  services = [\n    "cloudtasks.googleapis.com",\n'),
+        text.replace(
+            '    "storage.googleapis.com",\n',
+            '    "storage.googleapis.com",\n    "cloudtasks.googleapis.com",\n',
+        ),
         encoding="utf-8",
     )
     planned = copy.run("plan", "-no-color")

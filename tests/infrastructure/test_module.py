@@ -8,9 +8,12 @@ import pytest
 
 from tests.infrastructure.conftest import ROOT, Terraform
 from tests.infrastructure.deployed import Deployed
-from tests.infrastructure.module_docs import written
+from tests.infrastructure.module_docs import readmes, written
 
-EXAMPLES = sorted(path.name for path in (ROOT / "terraform" / "examples").iterdir() if path.is_dir())
+EXAMPLES = sorted(
+    path.parent.relative_to(ROOT / "terraform" / "examples").as_posix()
+    for path in (ROOT / "terraform" / "examples").rglob("main.tf")
+)
 MODULE_TESTS = sorted(path.name for path in (ROOT / "terraform" / "tests").glob("*.tftest.hcl"))
 STAGES = ("intake", "queue", "drain", "counters", "record", "schedule", "build", "observe", "access")
 
@@ -75,6 +78,7 @@ NAMES = {
     "google_storage_bucket_object": None,  # its bucket is the copy's
     "google_artifact_registry_repository": "repository_id",
     "google_secret_manager_secret": "secret_id",
+    "google_billing_budget": "display_name",
     "google_monitoring_alert_policy": "display_name",
     "google_monitoring_dashboard": None,  # the service makes its id
     "google_monitoring_custom_service": "service_id",
@@ -194,6 +198,35 @@ def named(deployed: Deployed) -> list[tuple[str, tuple[str, str]]]:
     return found
 
 
-def test_the_tables_of_inputs_and_outputs_are_the_modules() -> None:
-    readme = (ROOT / "terraform" / "README.md").read_text(encoding="utf-8")
-    assert written(readme) == readme, "python -m tests.infrastructure.module_docs writes them anew"
+def test_every_configuration_has_a_readme_with_tables() -> None:
+    configurations = {path.parent for path in (ROOT / "terraform").rglob("main.tf")} | {ROOT / "terraform"}
+    assert {path.parent for path in readmes()} == configurations
+
+
+@pytest.mark.parametrize("readme", readmes(), ids=lambda path: path.parent.name)
+def test_the_tables_of_inputs_and_outputs_are_the_files(readme: Path) -> None:
+    said = readme.read_text(encoding="utf-8")
+    assert written(readme) == said, "python -m tests.infrastructure.module_docs writes them anew"
+
+
+@pytest.mark.parametrize("readme", ["README.md", "examples/team/README.md"])
+def test_the_readme_says_how_a_lock_file_is_made(readme: str) -> None:
+    """None can be committed here: it holds the digests of the real providers, which only the registry tells."""
+    said = " ".join((ROOT / "terraform" / readme).read_text(encoding="utf-8").split())
+    assert "terraform providers lock -platform=linux_amd64 -platform=darwin_arm64" in said
+
+
+#: Every address that the module had when it was last released, without indices.
+ADDRESSES = Path(__file__).parent / "addresses.txt"
+
+
+def test_nothing_leaves_the_state_in_silence() -> None:
+    """What a release had is still there, is the `from` of a `moved` block, or is named in UPGRADING.md."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "terraform").glob("*.tf"))
+    there = {".".join(each) for each in re.findall(r'^resource "(\w+)" "(\w+)"', text, re.MULTILINE)}
+    there |= set(re.findall(r"^moved \{\n  from = ([\w.]+)$", text, re.MULTILINE))
+    upgrading = (ROOT / "terraform" / "UPGRADING.md").read_text(encoding="utf-8")
+    there |= set(re.findall(r"`(\w+\.\w+)`", upgrading))
+    released = set(ADDRESSES.read_text(encoding="utf-8").split())
+    assert released
+    assert released - there == set()

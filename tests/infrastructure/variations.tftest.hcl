@@ -33,6 +33,7 @@ run "keys_and_logs" {
     kms_key            = "projects/demo-project/locations/europe-west1/keyRings/ring/cryptoKeys/key"
     database_kms_key   = "projects/demo-project/locations/europe-west1/keyRings/ring/cryptoKeys/key-of-databases"
     log_retention_days = 400
+    budget             = { billing_account = "012345-6789AB-CDEF01", monthly = 200, currency = "EUR" }
   }
 }
 
