@@ -19,6 +19,8 @@ COMMANDS = [
     ("drain",),
     ("persist",),
     ("audit",),
+    ("backup",),
+    ("restore",),
     ("doctor",),
     ("dead-letters", "list"),
     ("dead-letters", "redrive"),
