@@ -23,6 +23,7 @@ from tests.infrastructure.terraform_offline.serving import serving
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 SOURCES = ("functions", "jobs", "turnout", "terraform")
+LEFT_BEHIND = shutil.ignore_patterns("__pycache__", ".terraform*", "build", "*.tfstate*")
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +52,13 @@ class Terraform:
         self.folder = folder
         self._program = terraform_program()
         self._stand_ins = stand_ins or providers() == "offline"
-        self._environment = {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_CLI_ARGS": ""}
+        # Terraform lives for seconds: collecting garbage four times less often takes a quarter off them.
+        self._environment = {
+            "TF_IN_AUTOMATION": "1",
+            "CHECKPOINT_DISABLE": "1",
+            "TF_CLI_ARGS": "",
+            "GOGC": "400",
+        }
         self._environment |= environment or {}
         self._refusal = refusal
         self._now = now
@@ -121,11 +128,16 @@ def terraform_program() -> str:
 def copy_sources(folder: Path) -> Path:
     """The sources that the module deploys, and the module, as a clone has them."""
     for name in SOURCES:
-        shutil.copytree(
-            ROOT / name,
-            folder / name,
-            ignore=shutil.ignore_patterns("__pycache__", ".terraform*", "build", "*.tfstate*"),
-        )
+        shutil.copytree(ROOT / name, folder / name, ignore=LEFT_BEHIND)
+    shutil.copy(ROOT / "requirements.txt", folder)
+    return folder
+
+
+def copy_module(folder: Path) -> Path:
+    """The module, with two files in the place of the sources: all of them take Terraform twice as long as all the rest."""
+    shutil.copytree(ROOT / "terraform", folder / "terraform", ignore=LEFT_BEHIND)
+    (folder / "functions").mkdir()
+    shutil.copy(ROOT / "functions" / "main.py", folder / "functions")
     shutil.copy(ROOT / "requirements.txt", folder)
     return folder
 
@@ -133,15 +145,23 @@ def copy_sources(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     """Terraform in a copy of the module, initialised."""
-    terraform = Terraform(copy_sources(tmp_path_factory.mktemp("terraform")))
+    terraform = Terraform(copy_module(tmp_path_factory.mktemp("terraform")))
     terraform.init()
     return terraform
 
 
 @pytest.fixture(scope="session")
-def deployed(terraform: Terraform) -> Deployed:
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+    """Terraform in a copy of the module and all sources, initialised."""
+    terraform = Terraform(copy_sources(tmp_path_factory.mktemp("checkout")))
+    terraform.init()
+    return terraform
+
+
+@pytest.fixture(scope="session")
+def deployed(checkout: Terraform) -> Deployed:
     """What an apply with nothing but a project, and one owner of polls, deploys."""
-    return terraform.apply_on_mocks(HERE / "deployed.tftest.hcl")["deployed"]
+    return checkout.apply_on_mocks(HERE / "deployed.tftest.hcl")["deployed"]
 
 
 @pytest.fixture(scope="session")

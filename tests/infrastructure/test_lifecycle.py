@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infrastructure.conftest import Terraform, copy_sources
+from tests.infrastructure.conftest import Terraform, copy_module
 
 #: What `plan -detailed-exitcode` ends with when there is something to do.
 CHANGES = 2
@@ -29,7 +29,7 @@ class Calendar:
 def applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the module that was applied once."""
     terraform = Terraform(
-        copy_sources(tmp_path_factory.mktemp("applied") / "copy"), stand_ins=True, now=Calendar()
+        copy_module(tmp_path_factory.mktemp("applied") / "copy"), stand_ins=True, now=Calendar()
     )
     folder = terraform.folder / "terraform"
     (folder / "terraform.tfvars").write_text(
