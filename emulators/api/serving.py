@@ -64,7 +64,7 @@ async def serving(
     application = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[own_pages_only])
     application.add_routes(pages)
     application.router.add_route(
-        "*", "/{path:.*}", rest_handler([each for methods in services.values() for each in methods])
+        "*", "/{path:(?s:.*)}", rest_handler([each for methods in services.values() for each in methods])
     )
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     server = grpc_server(services, ports.grpc_host)

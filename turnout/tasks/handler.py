@@ -71,7 +71,8 @@ class TaskHandler:
             while working:
                 done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
                 handled: list[Message] = []
-                for each in done:
+                # In the order of the messages: a set of asyncio's has another one in each run.
+                for each in [one for one in working if one in done]:
                     same = working.pop(each)
                     try:
                         each.result()
