@@ -13,6 +13,7 @@ from cli.restore import Beside, Hosts, Preview, backup, compare_deployed, fresh_
 from emulators.backups import BackupFailed
 from emulators.google import EMULATORS, GoogleEmulators
 from tests.conftest import run_apart
+from tests.deadlines import WAIT_SECONDS_MAX
 from turnout.base.environment import read
 from turnout.gcp.votes.settings import Settings
 from turnout.gcp.votes.wiring import Wiring
@@ -42,7 +43,7 @@ async def count(settings: Settings, poll: str, votes: int) -> None:
     quick = settings.model_copy(update={"idle_seconds": 1.0})
     async with Wiring(quick) as wiring:
         bundle = Bundle(secrets.token_hex(16), poll, NOW_MS, {0: votes})
-        await wiring.topic().publish([Outgoing(encode(bundle))], timeout_seconds=60)
+        await wiring.topic().publish([Outgoing(encode(bundle))], timeout_seconds=WAIT_SECONDS_MAX)
         await wiring.drain().run()
         await wiring.persistence().persist_all(datetime.now(UTC))
 

@@ -1,8 +1,10 @@
 """The least-privilege deployer of terraform/examples/team: its roles follow from what an apply makes."""
 
+import re
+
 import pytest
 
-from tests.infrastructure.conftest import HERE, Terraform
+from tests.infrastructure.conftest import HERE, ROOT, Terraform
 from tests.infrastructure.deployed import Deployed
 
 #: The least predefined role that lets somebody create, change and delete a resource of a type, by the longest beginning; from
@@ -129,3 +131,22 @@ def test_one_repository_may_act_as_the_deployer_and_there_is_no_key(bootstrap: D
     assert who.values["role"] == "roles/iam.workloadIdentityUser"
     assert who.values["member"].endswith("/attribute.repository_id/123456")
     assert bootstrap.of_type("google_service_account_key") == []
+
+
+def test_the_workflow_names_what_the_example_takes_and_what_the_bootstrap_says() -> None:
+    example = ROOT / "terraform" / "examples" / "team"
+    workflow = (example / "deploy.yml").read_text(encoding="utf-8")
+    takes = set(
+        re.findall(r'^variable "(\w+)"', (example / "main.tf").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    told = set(re.findall(r"TF_VAR_(\w+):", workflow))
+    assert {"project_id", "poll_owners", "alert_emails"} <= told <= takes
+    bootstrap = (example / "bootstrap" / "main.tf").read_text(encoding="utf-8")
+    says = {each.upper() for each in re.findall(r'^output "(\w+)"', bootstrap, re.MULTILINE)}
+    assert {"WORKLOAD_IDENTITY_PROVIDER", "DEPLOYER"} <= says & set(re.findall(r"vars\.(\w+)", workflow))
+    # The state's bucket, by the name that it was given.
+    assert 'name     = "${var.project_id}-terraform-state"' in bootstrap
+    assert "-backend-config=bucket=${{ vars.PROJECT_ID }}-terraform-state" in workflow
+    # A token for Google, and nothing else that could be written; a plan is applied where it was made.
+    assert "permissions:\n  contents: read\n  id-token: write\n" in workflow
+    assert workflow.index("terraform plan -out=next") < workflow.index("terraform apply next")
