@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from cli.doctor.copy import Copy
-from cli.doctor.finding import Finding, fault, good
+from cli.doctor.finding import Finding, State, fault, good
 from cli.doctor.google import Google
 from turnout.deployment import JOBS
 
@@ -37,14 +37,25 @@ class Amount(msgspec.Struct, frozen=True):
 async def examine(google: Google, copy: Copy) -> AsyncIterator[Finding]:
     """One finding each for CPU and memory."""
     wanted = [each async for each in _wanted(google, copy)]
-    given = {CPU_METRIC: math.inf, MEMORY_METRIC: math.inf}
+    given: dict[str, float] = {}
     async for metric in google.each("serviceusage", METRICS.format(copy.project), "metrics", view="FULL"):
-        if metric.get("metric") in given:
+        if metric.get("metric") in (CPU_METRIC, MEMORY_METRIC):
             given[metric["metric"]] = limit_of(metric, copy.region)
     vcpu = sum(each.milli_vcpu for each in wanted) / MILLI
     gib = sum(each.memory_bytes for each in wanted) / GIB
-    yield _judged("vCPU", vcpu, given[CPU_METRIC] / MILLI, copy)
-    yield _judged("GiB of memory", gib, given[MEMORY_METRIC] / GIB, copy)
+    for what, amount, metric_name, unit in (
+        ("vCPU", vcpu, CPU_METRIC, MILLI),
+        ("GiB of memory", gib, MEMORY_METRIC, GIB),
+    ):
+        if metric_name in given:
+            yield _judged(what, amount, given[metric_name] / unit, copy)
+        else:
+            yield Finding(
+                check=CHECK,
+                state=State.UNKNOWN,
+                says=f"Everything at its ceiling takes {amount:g} {what}; what {copy.region} gives was not found.",
+                mend="Compare it with Cloud Run's quotas (console: IAM & Admin, Quotas).",
+            )
 
 
 def limit_of(metric: dict[str, Any], region: str) -> float:

@@ -176,6 +176,18 @@ async def test_what_may_not_be_looked_at_is_not_good(google: DeployedGoogle, dep
     assert found["schedules"].state is State.GOOD
 
 
+async def test_a_quota_that_is_not_told_is_not_taken_for_enough(
+    google: DeployedGoogle, deployed: Deployed
+) -> None:
+    google.quotas.clear()
+    found = [each for each in await found_at(google, deployed) if each.check == "region quota"]
+    assert [each.state for each in found] == [State.UNKNOWN, State.UNKNOWN]
+    google.quotas.update({"run.googleapis.com/cpu_allocation": -1, "run.googleapis.com/mem_allocation": -1})
+    found = [each for each in await found_at(google, deployed) if each.check == "region quota"]
+    assert [each.state for each in found] == [State.GOOD, State.GOOD]
+    assert "no limit is set" in found[0].says
+
+
 async def test_an_api_that_is_off_is_named_by_the_check_that_needs_it(
     google: DeployedGoogle, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
