@@ -1,17 +1,18 @@
 """The commands: their names, options and help. What they do is in the modules beside this one."""
 
-import os
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 from rich.text import Text
 
+from cli.doctor.command import EXAMPLES as DOCTOR_EXAMPLES
+from cli.doctor.command import doctor
 from cli.emulate import EXAMPLES as EMULATE_EXAMPLES
 from cli.emulate import emulate
 from cli.faults import EPILOG, CheckFailed, Faults
+from cli.keeping import BACKUP_EXAMPLES, RESTORE_EXAMPLES, backup, restore
 from cli.running import run
 from turnout.base.clock import moment
 from turnout.votes.poll import NewPoll, OnePer
@@ -332,91 +333,9 @@ def audit(
         raise CheckFailed("The audit failed. " + ". ".join(faults) + ".")
 
 
-@app.command(epilog=_examples("turnout backup before-the-finals"))
-def backup(
-    folder: Annotated[
-        Path, typer.Argument(help="A folder to write it into.", show_default=False, resolve_path=True)
-    ],
-) -> None:
-    """Back up both databases of the local cloud; a deployed copy is backed up by Google, on a schedule."""
-    from cli import restore as restoring
-    from cli import screen
-
-    run(restoring.backup(folder, os.environ))
-    screen.console().print(Text.assemble(("✓ ", "green"), f"Both databases are in {folder}."))
-
-
-@app.command(
-    epilog=_examples(
-        "turnout restore before-the-finals --dry-run",
-        "turnout restore before-the-finals",
-        "turnout restore --dry-run --counters counters-check --record record-check",
-    )
-)
-def restore(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(help="A backup of the local cloud.", show_default=False, resolve_path=True),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Name what would be replaced, and change nothing.")
-    ] = False,
-    counters: Annotated[
-        str, typer.Option(help="The Firestore database that Google restored to.", show_default=False)
-    ] = "",
-    record: Annotated[str, typer.Option(help="The one in Datastore mode.", show_default=False)] = "",
-    as_json: Json = False,
-) -> None:
-    """Bring a backup of the local cloud back, once its own books are audited; or name what a restore would replace.
-
-    A deployed copy is restored by Google: name the restored databases, and compare with --dry-run.
-    """
-    from cli import restore as restoring
-    from cli import screen
-
-    if folder is not None and not (counters or record):
-        preview = run(restoring.restore(folder, os.environ, dry_run=dry_run))
-    elif folder is None and counters and record and dry_run:
-        preview = run(restoring.compare_deployed(os.environ, counters, record))
-    else:
-        raise typer.BadParameter("name a backup's folder; or --counters and --record, with --dry-run")
-    if as_json:
-        screen.print_json(preview)
-    else:
-        for each in [*map(str, preview.replaced)] or ["Nothing differs."]:
-            screen.console().print(Text(each))
-        if not dry_run:
-            screen.console().print(Text.assemble(("✓ ", "green"), "Both databases are as in the backup."))
-    if preview.faults:
-        raise CheckFailed("In the restored databases, " + "; ".join(preview.faults))
-
-
-@app.command(epilog=_examples("turnout doctor --deployed", "turnout doctor --deployed --json"))
-def doctor(
-    deployed: Annotated[
-        bool, typer.Option("--deployed", help="The copy in the cloud that the environment names.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Look at a deployed copy from the outside, under your credentials: what it lacks, and the mend of each fault.
-
-    It looks at APIs, grants, schedules, alerts, the region's quota, backups and the clock, and changes nothing. Exit code
-    1 if anything is wrong, or could not be looked at.
-    """
-    from cli import screen, views
-    from cli.doctor.examination import examine
-    from cli.doctor.finding import State
-
-    if not deployed:
-        raise typer.BadParameter("say --deployed: the local cloud says by itself what it lacks")
-    found = run(examine(os.environ))
-    if as_json:
-        screen.print_json(found)
-    else:
-        screen.console().print(views.findings_view(found))
-    wrong = sum(each.state is not State.GOOD for each in found)
-    if wrong:
-        raise CheckFailed(f"{screen.counted(wrong, 'thing')} to mend.")
+app.command(epilog=_examples(*BACKUP_EXAMPLES))(backup)
+app.command(epilog=_examples(*RESTORE_EXAMPLES))(restore)
+app.command(epilog=_examples(*DOCTOR_EXAMPLES))(doctor)
 
 
 @dead_letters_app.command(

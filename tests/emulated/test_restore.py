@@ -12,6 +12,7 @@ from cli.faults import CheckFailed
 from cli.restore import Beside, Hosts, Preview, backup, compare_deployed, fresh_emulators, restore
 from emulators.backups import BackupFailed
 from emulators.google import EMULATORS, GoogleEmulators
+from tests.cli.conftest import Shell, no_cloud
 from tests.conftest import run_apart
 from tests.deadlines import WAIT_SECONDS_MAX
 from turnout.base.environment import read
@@ -173,3 +174,23 @@ async def test_a_folder_without_a_backup_replaces_nothing(
 async def test_a_deployed_copy_is_not_restored_from_a_folder(tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match="A deployed copy is restored by Google"):
         await restore(tmp_path, {"GOOGLE_CLOUD_PROJECT": "demo-project"}, dry_run=False)
+
+
+def test_the_commands_say_what_they_did_and_what_a_restore_would_replace(
+    settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    async def prepared() -> None:
+        async with Wiring(settings) as wiring:
+            await wiring.administration().create(NewPoll(id="finals", choices=["Ada", "Bob"]))
+
+    run_apart(prepared())
+    shell = Shell({**no_cloud(tmp_path), **environment})
+    assert shell.done("backup", str(tmp_path / "backup")).startswith("✓ Both databases are in")
+    assert (tmp_path / "backup" / "counters").is_dir()
+    names = ("--counters", "counters-check", "--record", "record-check")
+    assert shell.done("restore", "--dry-run", *names) == (
+        "finals: is lost, 0 votes (0 duplicates, none persisted)\n"
+    )
+    assert '"poll": "finals"' in shell.done("restore", "--dry-run", *names, "--json")
+    for unclear in (("restore",), ("restore", *names), ("restore", str(tmp_path), "--dry-run", *names)):
+        assert shell(*unclear).exit_code == 2
