@@ -113,16 +113,16 @@ async def test_a_restore_names_what_it_replaces_and_brings_the_backup_back(
 
 
 async def test_after_a_disaster_everything_comes_back_and_the_audit_is_exact(
-    settings: Settings, environment: dict[str, str], tmp_path: Path
+    settings: Settings, environment: dict[str, str], beside: Beside, tmp_path: Path
 ) -> None:
-    """Into emulators that know nothing, which the command itself starts to look first; votes are counted on after it."""
+    """Into emulators that know nothing; votes are counted on after it."""
     async with Wiring(settings) as wiring:
         await wiring.administration().create(NewPoll(id="finals", choices=["Ada", "Bob"]))
     await count(settings, "finals", 3)
     await backup(tmp_path / "backup", environment)
     async with fresh_emulators() as hosts:
         elsewhere = {**environment, **hosts}
-        report = await restore(tmp_path / "backup", elsewhere, dry_run=False)
+        report = await restore(tmp_path / "backup", elsewhere, dry_run=False, beside=beside)
         assert report == Preview([Difference("finals", now=None, then=Standing(3, 0, 3))], [])
         restored = read(Settings, elsewhere)
         assert await votes_of(restored, "finals") == (3, 3)

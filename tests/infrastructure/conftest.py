@@ -105,6 +105,12 @@ class Terraform:
     def init(self, chdir: str = "terraform") -> None:
         self.run("init", "-backend=false", "-input=false", "-no-color", chdir=chdir)
 
+    def planned(self, chdir: str) -> Deployed:
+        """What a plan would deploy; what only an apply knows is missing."""
+        self.init(chdir)
+        self.run("plan", "-out=next", chdir=chdir)
+        return Deployed.of_state(json.loads(self.run("show", "-json", "next", chdir=chdir))["planned_values"])
+
     def apply_on_mocks(self, test_file: Path, chdir: str = "terraform") -> dict[str, Deployed]:
         """What is deployed, by run, after a file of tests was applied on a mocked provider."""
         tests = self.folder / chdir / "tests"

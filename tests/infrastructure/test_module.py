@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infrastructure.conftest import ROOT, Terraform
+from tests.infrastructure.conftest import ROOT, Terraform, copy_module
 from tests.infrastructure.deployed import Deployed
 from tests.infrastructure.module_docs import readmes, written
 
@@ -18,58 +18,18 @@ MODULE_TESTS = sorted(path.name for path in (ROOT / "terraform" / "tests").glob(
 STAGES = ("intake", "queue", "drain", "counters", "record", "schedule", "build", "observe", "access")
 
 TWO_COPIES = """
-# Without it, the tear-down of a test uses the provider itself and not the mock.
-terraform {
-  required_providers {
-    google = {
-      source = "hashicorp/google"
-    }
-  }
-}
-
-variable "allow_destroy_data" {
-  default = false
-}
-
 module "spring" {
-  source                = "../terraform"
-  project_id            = "demo-project"
-  prefix                = "spring"
-  gcloud                = "true"
-  api_settle_seconds    = 0
-  access_settle_seconds = 0
-  alert_emails          = ["ada@example.com"]
-  allow_destroy_data    = var.allow_destroy_data
+  source       = "../terraform"
+  project_id   = "demo-project"
+  prefix       = "spring"
+  alert_emails = ["ada@example.com"]
 }
 
 module "autumn" {
-  source                = "../terraform"
-  project_id            = "demo-project"
-  prefix                = "autumn"
-  gcloud                = "true"
-  api_settle_seconds    = 0
-  access_settle_seconds = 0
-  alert_emails          = ["ada@example.com"]
-  allow_destroy_data    = var.allow_destroy_data
-}
-"""
-TWO_COPIES_TEST = """
-mock_provider "google" {
-  mock_resource "google_storage_bucket" {
-    defaults = { project_number = 123456789012 }
-  }
-}
-
-run "both" {
-  command = apply
-}
-
-run "may_be_destroyed" {
-  command = apply
-
-  variables {
-    allow_destroy_data = true
-  }
+  source       = "../terraform"
+  project_id   = "demo-project"
+  prefix       = "autumn"
+  alert_emails = ["ada@example.com"]
 }
 """
 #: What an API calls a resource, by type; None: it has no name of its own, or both copies share it on purpose.
@@ -78,6 +38,7 @@ NAMES = {
     "google_storage_bucket_object": None,  # its bucket is the copy's
     "google_artifact_registry_repository": "repository_id",
     "google_secret_manager_secret": "secret_id",
+    "google_secret_manager_secret_version": None,  # its secret is the copy's
     "google_billing_budget": "display_name",
     "google_monitoring_alert_policy": "display_name",
     "google_monitoring_dashboard": None,  # the service makes its id
@@ -180,14 +141,11 @@ def test_every_configuration_wants_the_same_provider() -> None:
     assert {path: [">= 7.46, < 9.0"] for path in found} == found
 
 
-def test_two_copies_share_a_project(terraform: Terraform, tmp_path: Path) -> None:
-    root = terraform.folder / "copies"
-    root.mkdir(exist_ok=True)
-    (root / "main.tf").write_text(TWO_COPIES, encoding="utf-8")
-    test_file = tmp_path / "copies.tftest.hcl"
-    test_file.write_text(TWO_COPIES_TEST, encoding="utf-8")
-    terraform.init("copies")
-    deployed = terraform.apply_on_mocks(test_file, chdir="copies")["both"]
+def test_two_copies_share_a_project(tmp_path: Path) -> None:
+    terraform = Terraform(copy_module(tmp_path), stand_ins=True)
+    (tmp_path / "copies").mkdir()
+    (tmp_path / "copies" / "main.tf").write_text(TWO_COPIES, encoding="utf-8")
+    deployed = terraform.planned(chdir="copies")
     names = named(deployed)
     assert len({address.partition(".google")[0] for address, _ in names}) == 2
     seen = [name for _, name in names]
