@@ -35,9 +35,12 @@ resource "google_billing_budget" "turnout" {
     spend_basis       = "FORECASTED_SPEND"
   }
 
-  all_updates_rule {
-    # Five are the most that a budget takes; the account's billing administrators are mailed in any case.
-    monitoring_notification_channels = slice(local.notification_channels, 0, min(5, length(local.notification_channels)))
+  # Five are the most that a budget takes, and none is no rule; the account's billing administrators are mailed in any case.
+  dynamic "all_updates_rule" {
+    for_each = length(local.notification_channels) > 0 ? [slice(local.notification_channels, 0, min(5, length(local.notification_channels)))] : []
+    content {
+      monitoring_notification_channels = all_updates_rule.value
+    }
   }
 
   depends_on = [time_sleep.apis]

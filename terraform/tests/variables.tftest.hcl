@@ -294,6 +294,12 @@ run "alerts_that_nobody_hears" {
 
   variables {
     alert_emails = []
+    budget       = { billing_account = "012345-6789AB-CDEF01", monthly = 200 }
+  }
+
+  assert {
+    condition     = length(google_billing_budget.turnout["month"].all_updates_rule) == 0
+    error_message = "Without a channel a budget has no rule: an empty one is refused."
   }
 
   expect_failures = [check.somebody_hears_of_alerts]
