@@ -11,7 +11,7 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
 
-from tests.mutation.operators import CHOSEN, operator
+from tests.mutation.operators import CHOSEN, LOG, operator
 
 MUTATED = ("turnout/queue", "turnout/votes")
 STARRED = frozenset({"parameters", "argument", "dictorsetmaker"})
@@ -69,13 +69,20 @@ def _mutants_of(root: Path, path: Path) -> Iterator[Mutant]:
         made = operator(name)
         found = [(start[0], node) for node in ast_nodes(tree) for start, _ in made.mutation_positions(node)]
         for occurrence, (line, node) in enumerate(found):
-            if not _is_no_operation(node):
+            if not _is_no_operation(node) and not _is_logged(node):
                 yield Mutant(root, path.relative_to(root).as_posix(), name, occurrence, line)
 
 
 def _is_no_operation(node: Any) -> bool:
     """Whether stars are no product or power: they say what is passed by name, or take a mapping apart."""
     return node.type == "operator" and str(node.parent.type) in STARRED
+
+
+def _is_logged(node: Any) -> bool:
+    """Whether it is only told to the log."""
+    while node is not None and node.type != "simple_stmt":
+        node = node.parent
+    return node is not None and node.children[0].get_code().strip().startswith(f"{LOG}.")
 
 
 def sample(mutants: Sequence[Mutant], size: int, seed: int) -> list[Mutant]:

@@ -227,3 +227,14 @@ def test_an_idempotency_key_is_visible_ascii(key: str) -> None:
     else:
         with pytest.raises(ValueRefused):
             check_idempotency_key(key)
+
+
+@pytest.mark.parametrize("key", ["!", "~", "k" * 256])
+def test_the_shortest_the_longest_and_the_outermost_idempotency_keys_are_taken(key: str) -> None:
+    assert check_idempotency_key(key) == key
+
+
+@pytest.mark.parametrize("key", ["", " ", "\x7f", "k" * 257])
+def test_those_just_beyond_are_refused(key: str) -> None:
+    with pytest.raises(ValueRefused):
+        check_idempotency_key(key)

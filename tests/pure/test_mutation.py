@@ -16,8 +16,8 @@ def test_our_own_operators_do_what_their_examples_say(name: str) -> None:
         assert mutate_code(example.pre_mutation_code, made, example.occurrence) == example.post_mutation_code
 
 
-def test_stars_are_only_taken_for_products_where_they_are_some(tmp_path: Path) -> None:
-    code = "def f(a, *, b):\n    return {**a, 1: b * 2, 2: b**2}, f(*a, **b)\n"
+def test_stars_that_multiply_nothing_and_lines_of_the_log_are_left_alone(tmp_path: Path) -> None:
+    code = "log.info('told', text=a or b * 2)\ndef f(a, *, b):\n    return {**a, 1: b * 2, 2: b**2}, f(*a, **b)\n"
     for folder in MUTATED:
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / MUTATED[0] / "one.py").write_text(code)
