@@ -170,3 +170,8 @@ def test_a_malformed_bundle_is_refused_with_a_reason(place: int, value: object) 
 def test_deep_nesting_is_refused() -> None:
     with pytest.raises(BundleUnreadable):
         decode(b"\x91" * 100_000)
+
+
+def test_a_bundle_with_more_than_belongs_to_one_is_refused() -> None:
+    with pytest.raises(BundleUnreadable):
+        decode(msgspec.msgpack.encode([*GOOD, "more"]))

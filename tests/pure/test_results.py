@@ -100,3 +100,11 @@ async def test_persisted_results_are_the_tally_whatever_the_shards_say() -> None
 async def test_a_poll_that_there_is_not_has_no_results() -> None:
     with pytest.raises(PollUnknown):
         await Scene().reader.read("finals", "live")
+
+
+async def test_a_tally_of_other_choices_is_not_shown_as_if_it_were_this_polls() -> None:
+    here = await scene()
+    tally = Tally(poll="finals", counts=(1, 1), votes=2, duplicates=0, as_of=NOON)
+    await here.tallies.put(tally, make_poll(), NOON)
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        await here.reader.read("finals", "persisted")
