@@ -85,7 +85,7 @@ DOMAIN_KNOWS = {
     "turnout.queue.errors",
 }
 #: A module of one of Google's services knows how to reach it, and no other service.
-SERVICES = ("pubsub", "firestore", "datastore")
+SERVICES = ("pubsub", "firestore", "datastore", "cloud_tasks")
 
 
 def name_of(path: Path) -> str:
