@@ -24,7 +24,8 @@ from turnout.gcp.tasks.alarms import CloudTasksAlarms
 from turnout.memory.tasks import MemoryAlarms
 from turnout.tasks.alarms import HOP_SECONDS, Alarm, alarm_of
 from turnout.tasks.ports import Alarms
-from turnout.tasks.task import Work, added
+from turnout.tasks.task import added
+from turnout.tasks.work import Work
 
 QUEUE = "projects/test/locations/here/queues/alarms"
 ACCOUNT = "alarms@test.iam.gserviceaccount.com"

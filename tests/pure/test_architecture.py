@@ -75,7 +75,7 @@ OWN = ("turnout", "functions", "jobs", "emulators", "cli", "tests", "benchmarks"
 #: The rules of votes: frozen structs and pure functions, over nothing but each other.
 DOMAIN = {"poll", "vote", "ballot", "bundle", "fold", "ledger", "tally", "errors"}
 #: The rules of tasks, likewise.
-TASK_DOMAIN = {"ids", "times", "retrying", "task", "books", "errors"}
+TASK_DOMAIN = {"ids", "times", "retrying", "work", "task", "books", "errors"}
 DOMAIN_KNOWS = {
     "turnout.base.chance",
     "turnout.base.errors",

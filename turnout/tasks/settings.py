@@ -39,12 +39,22 @@ class TaskSettings(QueueSettings):
     lanes: Annotated[int, Field(gt=0, le=256)] = 4
     #: Messages that a lane leases at once; the lane runs their tasks side by side.
     lease_messages_max: Annotated[int, Field(gt=0, le=1_000)] = 20
+    #: Tasks that a lane runs side by side at most; it leases again while there is room for another lease.
+    lane_tasks_max: Annotated[int, Field(gt=0, le=10_000)] = 100
     #: How long nobody else may run a task that a worker has claimed or renewed; it renews three times as often.
     task_lease_seconds: Seconds = 30.0
     #: By how much the clocks of two machines may differ. Cloud Run's are within milliseconds; this is generous.
     clocks_off_seconds: Annotated[float, Field(ge=0, le=60)] = 2.0
     #: The largest result of a handler, as JSON.
     task_result_bytes_max: Annotated[int, Field(gt=0, le=DOCUMENT_BYTES_MAX // 4)] = 16_384
+
+    # Topics.
+    #: Tasks of one topic that have not ended; beyond it, callers are refused (known to `topic_cache_seconds`). 0: no limit.
+    topic_tasks_max: Annotated[int, Field(ge=0)] = 1_000_000
+    #: How long a caller waits for a full topic before it is refused. 0: it is refused at once.
+    topic_full_wait_seconds: Annotated[float, Field(ge=0, le=30)] = 0.0
+    #: For how long a process remembers whether a topic is paused, and how full it is.
+    topic_cache_seconds: Seconds = 5.0
 
     # The clock.
     #: A task whose moment is no farther ahead is published at once, and the worker waits for the moment.
@@ -69,6 +79,8 @@ class TaskSettings(QueueSettings):
             faults.append("TURNOUT_SWEEP_AGAIN_SECONDS_MAX must not be below TURNOUT_SWEEP_AFTER_SECONDS")
         if self.pending_tasks_max < self.commit_tasks_max:
             faults.append("TURNOUT_PENDING_TASKS_MAX must not be below TURNOUT_COMMIT_TASKS_MAX")
+        if self.lane_tasks_max < self.lease_messages_max:
+            faults.append("TURNOUT_LANE_TASKS_MAX must not be below TURNOUT_LEASE_MESSAGES_MAX")
         if faults:
             raise ValueError("; ".join(faults))
         return self
