@@ -92,6 +92,11 @@ class MemoryTaskStore:
         tasks = [stored.task for stored in self._tasks.values() if stored.task.work.topic == topic]
         return Books(total, sum(not task.state.is_final for task in tasks))
 
+    async def count(self, topic: str, state: State) -> int:
+        """How many tasks of a topic are in a state."""
+        tasks = [stored.task for stored in self._tasks.values()]
+        return sum(task.work.topic == topic and task.state is state for task in tasks)
+
     async def entries(self, topic: str) -> Entries:
         """What a topic's books hold."""
         total = Entries()

@@ -44,6 +44,16 @@ class TopicFull(QueueUnavailable):
         )
 
 
+class CountDiffers(TurnoutError):
+    """More tasks would be purged than the person who purges expects."""
+
+    def __init__(self, topic: str, expected: int, waiting: int) -> None:
+        self.waiting = waiting
+        super().__init__(
+            f"In topic {topic} {waiting:,} tasks wait, not {expected:,}; nothing was purged. Confirm that number."
+        )
+
+
 class KeyReused(TurnoutError):
     """The key belongs to another task of the topic: one with other work."""
 

@@ -24,6 +24,8 @@ KEY_BYTES_MAX = 1_024
 CONTEXT_BYTES_MAX = 2_048
 TIMEOUT_SECONDS_MAX = 86_400.0
 RESULT_TTL_SECONDS_MAX = 366 * 86_400.0
+#: W3C's traceparent has 55.
+TRACE_CHARACTERS_MAX = 100
 METHODS = ("POST", "PUT", "PATCH", "GET", "DELETE")
 
 
@@ -47,6 +49,12 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     #: Who is told when it has succeeded or failed: a URL, or a handler's name.
     on_success: str = ""
     on_failure: str = ""
+
+    def with_trace(self, trace: str) -> "NewTask":
+        """The same with W3C's traceparent, unless it brings one."""
+        return msgspec.structs.replace(
+            self, context={"traceparent": trace[:TRACE_CHARACTERS_MAX], **self.context}
+        )
 
     def work(self, limits: HandlerLimits, *, added_at: datetime, origin: str) -> Work:
         """What is stored of it."""

@@ -93,6 +93,10 @@ class TaskStore(Protocol):
         """Both sides of a topic's books, read at one moment."""
         ...
 
+    async def count(self, topic: str, state: State) -> int:
+        """How many tasks of a topic are in a state, counted one by one."""
+        ...
+
     async def entries(self, topic: str) -> Entries:
         """What a topic's books hold."""
         ...

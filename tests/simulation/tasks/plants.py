@@ -61,6 +61,9 @@ class _Passing:
     async def books(self, topic: str) -> Books:
         return await self._inner.books(topic)
 
+    async def count(self, topic: str, state: State) -> int:
+        raise NotImplementedError
+
     async def entries(self, topic: str) -> Entries:
         return await self._inner.entries(topic)
 

@@ -75,6 +75,9 @@ class WiredTaskStore:
     ) -> list[Stored]:
         raise NotImplementedError
 
+    async def count(self, topic: str, state: State) -> int:
+        raise NotImplementedError
+
     async def entries(self, topic: str) -> Entries:
         store = self._wire.cloud.store
         return await self._wire.call(

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import grpc
@@ -45,6 +46,8 @@ TOPICS = "task_topics"
 CHANGED = frozenset(
     {grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND}
 )
+#: Tasks that a shard is asked for beyond twice its even share of a page.
+SHARE_MARGIN = 4
 UNENDED = [state for state in State if state not in FINAL]
 
 _encode = msgspec.json.Encoder().encode
@@ -123,18 +126,32 @@ class FirestoreTaskStore:
         before_id: int | None = None,
         from_id: int = 0,
     ) -> list[Stored]:
-        """A topic's tasks, newest first: each shard's newest, merged."""
-        until = TASK_ID_MAX + 1 if before_id is None else before_id
-        try:
-            async with asyncio.TaskGroup() as group:
-                pages = [
-                    group.create_task(self._list_shard(topic, state, shard, from_id, until, limit))
-                    for shard in range(SHARDS)
-                ]
-        except* ServiceUnavailable as faults:
-            raise faults.exceptions[0] from None
-        found = [stored for page in pages for stored in page.result()]
-        return sorted(found, key=lambda stored: -stored.task.id)[:limit]
+        """A topic's tasks, newest first: each shard's newest, merged.
+
+        A shard is asked for its share and some more, and again only while what it has left could be of this page.
+        """
+        chunk = min(limit, limit // SHARDS * 2 + SHARE_MARGIN)
+        untils = dict.fromkeys(range(SHARDS), TASK_ID_MAX + 1 if before_id is None else before_id)
+        found: list[Stored] = []
+        while untils:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    reads = {
+                        shard: group.create_task(self._list_shard(topic, state, shard, from_id, until, chunk))
+                        for shard, until in untils.items()
+                    }
+            except* ServiceUnavailable as faults:
+                raise faults.exceptions[0] from None
+            read = {shard: each.result() for shard, each in reads.items()}
+            found = sorted((*found, *chain(*read.values())), key=lambda each: -each.task.id)[:limit]
+            last = found[-1].task.id if len(found) == limit else 0
+            # Who gave all that was asked for may have more.
+            untils = {
+                shard: tasks[-1].task.id
+                for shard, tasks in read.items()
+                if len(tasks) == chunk and tasks[-1].task.id > last
+            }
+        return found
 
     async def books(self, topic: str) -> Books:
         """Both sides of a topic's books, read at one moment."""
@@ -146,6 +163,13 @@ class FirestoreTaskStore:
             states.values.add(string_value=state)
         counts = await self._database.aggregate(unended, (), read_time)
         return Books(total, counts.get("count", 0))
+
+    async def count(self, topic: str, state: State) -> int:
+        """How many tasks of a topic are in a state."""
+        query = _query()
+        where(query, "topic", Operator.EQUAL).string_value = topic
+        where(query, "state", Operator.EQUAL).string_value = state
+        return (await self._database.aggregate(query, (), None)).get("count", 0)
 
     async def entries(self, topic: str) -> Entries:
         """What a topic's books hold."""

@@ -78,6 +78,8 @@ def task(
         is_async = inspect.iscoroutinefunction(function)
         if is_async and process:
             raise ValueError(f"{name} is async and runs in the worker's loop: leave `process` out")
+        if process and "<locals>" in function.__qualname__:
+            raise ValueError(f"{name} runs in a process of its own, which imports it: define it in a module")
         payload, kind, context = _parameters(name, function)
         declared = Declared(
             name=name,
