@@ -31,7 +31,7 @@ async def up(port: int, workers: int) -> None:
     """Brings the local cloud up and leaves it running until a signal comes; `CheckFailed` if a part dies."""
     screen = console()
     with Steps(screen) as steps:
-        cloud = local_cloud(steps, port=port, workers=workers)
+        cloud = local_cloud(steps, port=port, workers=workers, cloud_tasks=True)
         await cloud.start()
     try:
         show_addresses(screen, cloud)
@@ -40,13 +40,14 @@ async def up(port: int, workers: int) -> None:
         await cloud.stop()
 
 
-def local_cloud(steps: Steps, *, port: int, workers: int = 1) -> LocalCloud:
+def local_cloud(steps: Steps, *, port: int, workers: int = 1, cloud_tasks: bool = False) -> LocalCloud:
     """A local cloud that tells of its steps. Its schedules begin later: see `keep_running`."""
     return LocalCloud(
         state_folder=state_folder(os.environ),
         port=port or (DEFAULT_PORT if port_is_free(DEFAULT_PORT) else 0),
         workers=workers,
         schedule=False,
+        cloud_tasks=cloud_tasks,
         settings=_settings(os.environ),
         on_step=steps.on_step,
         on_fetch=steps.on_fetch,
@@ -89,6 +90,7 @@ def show_addresses(screen: Console, cloud: LocalCloud, poll: str = "", choice: s
         ("Watch", f"{program()} results {name} --watch"),
         ("Schedules", cloud.scheduler_ports.url),
         ("Executions", cloud.run_ports.url),
+        *([("Cloud Tasks", cloud.tasks_ports.url)] if cloud.tasks_ports.rest else []),
         ("Logs", str(cloud.log_folder)),
     ]
     table = Table.grid(padding=(0, 2, 0, 0))

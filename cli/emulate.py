@@ -34,7 +34,7 @@ EXAMPLES = (
 )
 
 
-def emulate(
+def emulate(  # noqa: PLR0913, PLR0917  # options of a command line
     stand_ins: Annotated[
         list[str] | None,
         typer.Argument(
@@ -56,17 +56,34 @@ def emulate(
         ),
     ] = None,
     queue: Annotated[
-        list[str] | None, typer.Option(help="A queue of tasks to have from the start.", show_default=False)
+        list[str] | None, typer.Option(help="tasks: a queue to have from the start.", show_default=False)
+    ] = None,
+    no_ramp_up: Annotated[
+        bool,
+        typer.Option(
+            "--no-ramp-up", help="tasks: a location may dispatch more than 500/s from its first second on."
+        ),
+    ] = False,
+    app_engine_url: Annotated[
+        str,
+        typer.Option(help="tasks: where App Engine tasks go; else their attempts fail.", show_default=False),
+    ] = "",
+    service_account: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="tasks: an account that exists; without any, tokens of all can be had.", show_default=False
+        ),
     ] = None,
     job: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=COMMAND: a job of Cloud Run, run as a process here.", show_default=False),
+        typer.Option(help="run: NAME=COMMAND, a job that is run as a process here.", show_default=False),
     ] = None,
     log: Annotated[str, typer.Option(help="text, or json: an object a line.")] = LOGS[0],
 ) -> None:
     """Stand in for Cloud Tasks, Cloud Scheduler, Cloud Run's jobs and Google's tokens, for any project.
 
     Prints `export` lines when all are ready, and runs until Ctrl-C. Google's own clients speak to them, unchanged.
+    An option whose help begins with a stand-in's name is heeded by that one alone.
     """
     from emulators.cloud_run.views import Place
     from emulators.logs import log_to_standard_error
@@ -82,6 +99,9 @@ def emulate(
         reset=reset,
         queues=tuple(queue or ()),
         jobs=commands(job or []),
+        ramp_up=not no_ramp_up,
+        app_engine_url=app_engine_url,
+        service_accounts=tuple(service_account or ()),
         pubsub_host=os.environ.get("PUBSUB_EMULATOR_HOST", ""),
     )
     log_to_standard_error(as_json=log == "json")
@@ -133,7 +153,8 @@ def ports(words: Sequence[str]) -> dict["StandIn", "Ports"]:
                 f"{word!r} is not NAME=GRPC,REST with ports up to {PORT_MAX}, nor identity=REST.",
                 param_hint="--port",
             )
-        chosen[StandIn(name)] = Ports(*map(int, ["0", *texts][-2:]))
+        grpc, rest = ["0", *texts][-2:]
+        chosen[StandIn(name)] = Ports(int(grpc), int(rest))
     return chosen
 
 

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ from emulators.gateway import UP_PATH
 from emulators.google import GoogleEmulators
 from emulators.identity import Identity, load_key
 from emulators.identity.server import JWKS_PATH, identity_routes
-from emulators.identity.tokens import utc_now
+from emulators.identity.tokens import Clock, utc_now
 from emulators.processes import LOOPBACK, ROOT, Process, free_port, port_is_free, stop_all, until_ready
 from emulators.resources import create_resources
 from emulators.run import (
@@ -44,7 +44,7 @@ from turnout.gcp.votes.settings import Settings
 
 DEFAULT_PROJECT = "demo-turnout"
 DEFAULT_PORT = 8080
-GATEWAY_SECONDS_MAX = 30.0
+START_SECONDS_MAX = 30.0
 STOP_SECONDS = 5.0
 WATCH_SECONDS = 0.2
 PEPPER_BYTES = 32
@@ -62,30 +62,35 @@ class LocalCloud:
     it schedules: the scheduler lives in the loop of the start.
     """
 
-    def __init__(  # the options of the command line, one to one
+    def __init__(  # noqa: PLR0913  # the options of the command line, one to one
         self,
         *,
         state_folder: Path | None = None,
         project: str = DEFAULT_PROJECT,
         workers: int = 1,
         schedule: bool = True,
+        cloud_tasks: bool = False,
         port: int = 0,
         settings: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
         on_step: OnStep = lambda *_: None,
         on_fetch: Callable[[str, int, int], None] = lambda *_: None,
         root: Path = ROOT,
+        clock: Clock = utc_now,
     ) -> None:
         self.state_folder = (state_folder or state.DEFAULT_FOLDER).resolve()
         self._project = project
         self._workers = workers
         self._schedule = schedule
+        self._cloud_tasks = cloud_tasks
         self._port = port
         self._settings = dict(settings or {})
         self._given = dict(os.environ if environment is None else environment)
         self._on_step = on_step
         self._on_fetch = on_fetch
         self._root = root
+        #: The one that schedules go by.
+        self._clock = clock
         self._closing = contextlib.ExitStack()
         self._processes: dict[str, Process] = {}
         self._schedules: asyncio.Task[None] | None = None
@@ -94,6 +99,8 @@ class LocalCloud:
         self.executions = Executions(
             {job.name: LocalJob(job.name, job_command(job)) for job in JOBS}, self._launch
         )
+        #: Where Cloud Tasks is, if it is wanted.
+        self.tasks_ports = Ports(0, 0)
         #: Where Cloud Scheduler and Cloud Run are, while the schedules run.
         self.scheduler_ports = Ports(0, 0)
         self.run_ports = Ports(0, 0)
@@ -149,6 +156,8 @@ class LocalCloud:
                     group.create_task(self._start_google())
                     group.create_task(self._start_functions())
                     group.create_task(self._start_gateway())
+                    if self._cloud_tasks:
+                        group.create_task(self._start_cloud_tasks())
             if self._schedule:
                 await self._start_schedules()
             state.publish(self.state_folder, self._state())
@@ -242,11 +251,21 @@ class LocalCloud:
             "CLOUD_SCHEDULER_EMULATOR_HOST": self.scheduler_ports.grpc_host,
             "CLOUD_RUN_EMULATOR_HOST": self.run_ports.grpc_host,
             "TOKEN_CERTS_URL": self.scheduler_ports.url + JWKS_PATH,
+            **(self._plan_cloud_tasks() if self._cloud_tasks else {}),
             "TURNOUT_PEPPER": self._given.get("TURNOUT_PEPPER") or secrets.token_urlsafe(PEPPER_BYTES),
             "TURNOUT_URL": self.base_url,
             **self._settings,
         }
         self.environment = {**self._given, **self.variables}
+
+    def _plan_cloud_tasks(self) -> dict[str, str]:
+        self.tasks_ports = choose_ports("Cloud Tasks")
+        return {
+            "CLOUD_TASKS_EMULATOR_HOST": self.tasks_ports.grpc_host,
+            "CLOUD_TASKS_EMULATOR_URL": self.tasks_ports.url,
+            # The same keys as the scheduler's, and there though no schedules run.
+            "TOKEN_CERTS_URL": self.tasks_ports.url + JWKS_PATH,
+        }
 
     async def _start_google(self) -> None:
         with self._step("emulators"):
@@ -281,17 +300,30 @@ class LocalCloud:
                 environment=self._given,
             )
             self._processes["gateway"] = process
-            await until_ready(process, self._gateway_answers, seconds_max=GATEWAY_SECONDS_MAX)
+            await until_ready(process, _answers(self.base_url + UP_PATH), seconds_max=START_SECONDS_MAX)
 
-    async def _gateway_answers(self) -> bool:
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=STOP_SECONDS)) as session,
-                session.get(self.base_url + UP_PATH) as answer,
-            ):
-                return answer.status == HTTPStatus.OK
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
+    async def _start_cloud_tasks(self) -> None:
+        """In a process of its own: bound to no event loop, and thousands of dispatches hold nothing else up."""
+        with self._step("cloud tasks"):
+            process = Process(
+                "Cloud Tasks",
+                [
+                    *(
+                        sys.executable,
+                        "-m",
+                        "emulators.cloud_tasks",
+                        "--state-folder",
+                        str(self.state_folder),
+                    ),
+                    *("--grpc-port", str(self.tasks_ports.grpc), "--rest-port", str(self.tasks_ports.rest)),
+                    # Like the emulators, it begins anew with the cloud.
+                    "--reset",
+                ],
+                log=self.log_folder / "cloud-tasks.log",
+                environment=self._given,
+            )
+            self._processes["cloud tasks"] = process
+            await until_ready(process, _answers(self.tasks_ports.url), seconds_max=START_SECONDS_MAX)
 
     async def run_schedules(self) -> None:
         """Runs the table's schedules until it is cancelled: Cloud Scheduler calls functions, and Cloud Run's API."""
@@ -314,6 +346,7 @@ class LocalCloud:
                 self.scheduler_ports,
                 identity,
                 pubsub_host=self.variables["PUBSUB_EMULATOR_HOST"],
+                clock=self._clock,
                 pages=identity_routes(identity),
             ) as scheduler,
         ):
@@ -357,6 +390,20 @@ class LocalCloud:
         began = time.monotonic()
         yield
         self._on_step(name, time.monotonic() - began)
+
+
+def _answers(address: str) -> Callable[[], Awaitable[bool]]:
+    async def answers() -> bool:
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=STOP_SECONDS)) as session,
+                session.get(address) as answer,
+            ):
+                return answer.status == HTTPStatus.OK
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
+    return answers
 
 
 def _execution(processes: object) -> Execution:

@@ -60,6 +60,12 @@ class Wanted:
     #: Commands that Cloud Run's jobs are, by their names.
     jobs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pubsub_host: str = ""
+    #: Cloud Tasks: the slow start of locations that were idle.
+    ramp_up: bool = True
+    #: Cloud Tasks: where App Engine tasks go; empty: nowhere, and their attempts fail.
+    app_engine_url: str = ""
+    #: Cloud Tasks: the service accounts that exist; none: all do.
+    service_accounts: tuple[str, ...] = ()
 
 
 @contextlib.asynccontextmanager
@@ -83,15 +89,17 @@ async def _tasks(wanted: Wanted, identity: Identity) -> AsyncIterator[dict[str, 
     ports = wanted.ports[StandIn.TASKS]
     settings = Settings(
         state_folder=wanted.folder / FOLDERS[StandIn.TASKS],
-        grpc_port=ports.grpc,
-        rest_port=ports.rest,
+        ports=ports,
         queues=tuple(f"{wanted.place.parent}/queues/{name}" for name in wanted.queues),
+        ramp_up=wanted.ramp_up,
+        app_engine_url=wanted.app_engine_url,
+        service_accounts=frozenset(wanted.service_accounts) or None,
     )
     async with CloudTasks(settings, identity) as tasks:
         yield {
-            "CLOUD_TASKS_EMULATOR_HOST": tasks.grpc_address,
-            "CLOUD_TASKS_EMULATOR_URL": tasks.rest_url,
-            "TOKEN_CERTS_URL": tasks.rest_url + JWKS_PATH,
+            "CLOUD_TASKS_EMULATOR_HOST": tasks.ports.grpc_host,
+            "CLOUD_TASKS_EMULATOR_URL": tasks.ports.url,
+            "TOKEN_CERTS_URL": tasks.ports.url + JWKS_PATH,
         }
 
 

@@ -36,6 +36,8 @@ class Route:
         if found is None:
             return re.compile(re.escape(self.template))
         value = "/".join("[^/]+" if part == "*" else re.escape(part) for part in found.group(2).split("/"))
+        # What follows a colon in the last part is a verb of the API.
+        value = re.sub(r"\[\^/\]\+$", "[^/:]+", value)
         return re.compile(
             f"{re.escape(self.template[: found.start()])}({value}){re.escape(self.template[found.end() :])}"
         )

@@ -8,23 +8,32 @@ import grpc
 from google.protobuf.message import Message
 
 from emulators.api.method import Method
-from emulators.api.refused import Refused
+from emulators.api.refused import Refused, internal
 
 STOP_SECONDS = 2.0
+#: The largest call of all: a BatchCreateTasks of Cloud Tasks may hold a hundred tasks of a megabyte.
+MESSAGE_BYTES_MAX = 110 << 20
+#: Further calls get RESOURCE_EXHAUSTED at once.
+CALLS_AT_ONCE_MAX = 10_000
+OPTIONS = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    # A second stand-in on the same port is a fault, not a companion.
+    ("grpc.so_reuseport", 0),
+)
 
 logger = logging.getLogger(__name__)
 
 
-def grpc_server(services: Mapping[str, Sequence[Method]], address: str) -> grpc.aio.Server:
-    """A server that is not started yet: service names such as `google.cloud.scheduler.v1.CloudScheduler`."""
-    server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+def grpc_server(services: Mapping[str, Sequence[Method]]) -> grpc.aio.Server:
+    """A server without a port, not started yet; services are named as `google.cloud.tasks.v2.CloudTasks`."""
+    server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CALLS_AT_ONCE_MAX)
     server.add_generic_rpc_handlers(
         tuple(
             grpc.method_handlers_generic_handler(name, {each.name: _handler(each) for each in methods})
             for name, methods in services.items()
         )
     )
-    server.add_insecure_port(address)
     return server
 
 
@@ -41,11 +50,16 @@ def _answering(method: Method) -> Callable[[Any, Any], Awaitable[Message]]:
         try:
             return await method.handle(request)
         except Refused as refused:
-            await context.abort(refused.code, refused.message)
+            await _abort(context, refused)
             raise
         except Exception:
             logger.exception("%s failed", method.name)
-            await context.abort(grpc.StatusCode.INTERNAL, "Internal error encountered.")
+            await _abort(context, internal())
             raise
 
     return answer
+
+
+async def _abort(context: Any, refused: Refused) -> None:
+    details = (("grpc-status-details-bin", refused.status().SerializeToString()),) if refused.details else ()
+    await context.abort(grpc.StatusCode[refused.code.name], refused.message, details)

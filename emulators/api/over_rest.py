@@ -8,59 +8,84 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from emulators.api.method import Method
-from emulators.api.refused import Refused, invalid
+from emulators.api.refused import Refused, internal, invalid
 
-#: The largest body: a job of Cloud Scheduler may have 1 MB, and its bytes travel in base64.
-BODY_BYTES_MAX = 4 << 20
-#: Parameters of every Google API: https://cloud.google.com/apis/docs/system-parameters
+#: Parameters of every Google API, which no request has a field for: https://cloud.google.com/apis/docs/system-parameters
 SYSTEM_PARAMETERS = frozenset(
-    {"$alt", "alt", "key", "prettyPrint", "fields", "quotaUser", "access_token", "oauth_token", "$.xgafv"}
+    [
+        "$.xgafv",
+        "$alt",
+        "access_token",
+        "alt",
+        "callback",
+        "fields",
+        "key",
+        "oauth_token",
+        "prettyPrint",
+        "quotaUser",
+        "uploadType",
+        "upload_protocol",
+    ]
 )
 INTEGER_ENUMS = "json;enum-encoding=int"
 
 logger = logging.getLogger(__name__)
 
 
-def rest_handler(methods: Iterable[Method]) -> Any:
+def rest_handler(methods: Iterable[Method]) -> Handler:
     """A handler for every path: finds the method, reads the request, and answers in JSON as the service does."""
     table = [(each, each.route.pattern) for each in methods]
 
     async def handle(request: web.Request) -> web.Response:
-        try:
-            method, value = _found(table, request)
-            answer = await method.handle(await _message(method, value, request))
-        except Refused as refused:
-            return error(refused.http_status, refused.code.name, refused.message)
-        except web.HTTPException:
-            raise
-        except Exception:
-            logger.exception("%s %s failed", request.method, request.path)
-            return error(HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error encountered.")
-        return _answer(answer, request)
+        method, value = _found(table, request)
+        answer = await method.handle(await _message(method, value, request))
+        return json_response(written(answer, request))
 
     return handle
 
 
-def error(status: HTTPStatus, name: str, message: str) -> web.Response:
+@web.middleware
+async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns what is refused, and what fails, into Google's error documents."""
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return error_response(refused)
+    except web.HTTPException:
+        raise
+    except Exception:
+        logger.exception("%s %s failed", request.method, request.path)
+        return error_response(internal())
+
+
+def error_response(refused: Refused) -> web.Response:
     """Google's error document."""
-    return _json(status, {"error": {"code": status.value, "message": message, "status": name}})
+    status = refused.http_status
+    error: dict[str, Any] = {"code": status.value, "message": refused.message, "status": refused.code.name}
+    if refused.details:
+        error["details"] = [json_format.MessageToDict(each) for each in refused.status().details]
+    return json_response({"error": error}, status)
 
 
-def _json(status: HTTPStatus, document: Mapping[str, Any]) -> web.Response:
+def json_response(document: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    """A JSON answer, as Google's APIs format it."""
     return web.Response(
         status=status,
         body=msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n",
-        headers={"Content-Type": "application/json; charset=UTF-8", "X-Content-Type-Options": "nosniff"},
+        headers={"Content-Type": "application/json; charset=UTF-8"},
     )
 
 
-def _answer(message: Message, request: web.Request) -> web.Response:
+def written(message: Message, request: web.Request) -> dict[str, Any]:
+    """A message in JSON, with enums as the request asks for them."""
     as_numbers = INTEGER_ENUMS in (request.query.get("$alt"), request.query.get("alt"))
-    return _json(HTTPStatus.OK, json_format.MessageToDict(message, use_integers_for_enums=as_numbers))
+    document: dict[str, Any] = json_format.MessageToDict(message, use_integers_for_enums=as_numbers)
+    return document
 
 
 def _found(table: Sequence[tuple[Method, re.Pattern[str]]], request: web.Request) -> tuple[Method, str]:
@@ -87,9 +112,10 @@ async def _message(method: Method, value: str, request: web.Request) -> Message:
         document = _decoded(body)
         if route.body != "*":
             document = {route.body: document}
-    for name, text in request.query.items():
+    for name in request.query:
         if name not in SYSTEM_PARAMETERS:
-            _put(document, name.split("."), _typed(text))
+            values = [_typed(text) for text in request.query.getall(name)]
+            _put(document, name.split("."), values if len(values) > 1 else values[0])
     if route.field:
         _put(document, route.field.split("."), value)
     return _parsed(document, method.request())

@@ -74,8 +74,21 @@ def table_of(
 
 
 def page_routes(table: Callable[[], Table]) -> list[web.RouteDef]:
-    """The page at `/`, and what it is made of."""
-    folder = resources.files("emulators.api").joinpath("page")
+    """The page of a table."""
+
+    async def content(_: web.Request) -> web.Response:
+        return web.Response(
+            body=msgspec.json.encode(table()),
+            content_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    return [*file_routes("emulators.api"), web.get("/page/table", content)]
+
+
+def file_routes(package: str) -> list[web.RouteDef]:
+    """The page at `/`, and what it is made of: the files in the folder `page` of a package."""
+    folder = resources.files(package).joinpath("page")
     contents = {name: folder.joinpath(name).read_bytes() for name in FILES}
 
     async def file(request: web.Request) -> web.Response:
@@ -87,15 +100,4 @@ def page_routes(table: Callable[[], Table]) -> list[web.RouteDef]:
             headers={"Cache-Control": "no-cache"},
         )
 
-    async def content(_: web.Request) -> web.Response:
-        return web.Response(
-            body=msgspec.json.encode(table()),
-            content_type="application/json",
-            headers={"Cache-Control": "no-store"},
-        )
-
-    return [
-        web.get("/", file),
-        web.get("/page/{name:page\\.(?:css|js)}", file),
-        web.get("/page/table", content),
-    ]
+    return [web.get("/", file), web.get("/page/{name:page\\.(?:css|js)}", file)]

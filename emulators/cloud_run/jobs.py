@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import grpc
-
-from emulators.api.refused import Refused, invalid
+from emulators.api.refused import Code, Refused, invalid
 
 TASKS_MAX = 10_000
 #: A process each, and all at once: more would only bring this machine to its knees.
@@ -62,7 +60,7 @@ def overrides_of(message: Any) -> Overrides:
         raise invalid(f"overrides.task_count must be between 1 and {TASKS_MAX}.")
     if message.task_count > TASKS_HERE_MAX:
         raise Refused(
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            Code.RESOURCE_EXHAUSTED,
             f"On this machine an execution has at most {TASKS_HERE_MAX} tasks; Cloud Run itself takes more.",
         )
     return Overrides(
@@ -81,9 +79,7 @@ def _environment(variables: Sequence[Any]) -> dict[str, str]:
         if RESERVED.fullmatch(each.name):
             raise invalid(f"overrides.container_overrides.env: {each.name} is set by Cloud Run itself.")
         if each.HasField("value_source"):
-            raise Refused(
-                grpc.StatusCode.UNIMPLEMENTED, "There are no secrets on this machine: give the value itself."
-            )
+            raise Refused(Code.UNIMPLEMENTED, "There are no secrets on this machine: give the value itself.")
         found[each.name] = each.value
     return found
 

@@ -16,7 +16,7 @@ async def cloud_run(executions: Executions, place: Place, ports: Ports) -> Async
     """Serves the jobs until the block ends; executions under way are their owner's to end."""
     jobs = CloudRunJobs(executions, place, executions.clock())
     try:
-        async with serving(jobs.services, ports, page_routes(executions_table(jobs))):
+        async with serving("Cloud Run", jobs.services, ports, page_routes(executions_table(jobs))):
             yield jobs
     finally:
         await executions.close()

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import grpc
 from google.cloud.run_v2 import types
 from google.longrunning import operations_pb2
 
-from emulators.api import Method, Refused, Route
+from emulators.api import Code, Method, Refused, Route
 from emulators.api.paging import page
 from emulators.api.refused import failed_precondition, not_found
 from emulators.cloud_run.executions import Executions, Run, TooManyExecutions
@@ -135,7 +134,7 @@ class CloudRunJobs:
         try:
             run = await self.executions.begin(job.name, overrides)
         except TooManyExecutions as error:
-            raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from error
+            raise Refused(Code.RESOURCE_EXHAUSTED, str(error)) from error
         except ProcessUnstartable as error:
             raise failed_precondition(str(error)) from error
         return operation_message(self.place, run)

@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import grpc
-
-from emulators.api.refused import Refused, failed_precondition, not_found
+from emulators.api.refused import Code, Refused, failed_precondition, not_found
 from emulators.cloud_scheduler import jobs
 from emulators.cloud_scheduler.jobs import Job
 
@@ -101,7 +99,7 @@ class Engine:
     def create(self, given: Any, now: datetime) -> Any:
         """A new job, enabled."""
         if given.name in self._entries:
-            raise Refused(grpc.StatusCode.ALREADY_EXISTS, f"Job {given.name} already exists.")
+            raise Refused(Code.ALREADY_EXISTS, f"Job {given.name} already exists.")
         job = jobs.completed(given)
         job.state = ENABLED
         job.status.code = NEVER_RUN
@@ -158,7 +156,7 @@ class Engine:
         entry = self._entry(name)
         if len(entry.executions) >= FORCED_AT_ONCE_MAX:
             raise Refused(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                Code.RESOURCE_EXHAUSTED,
                 f"{len(entry.executions)} executions of the job are under way already.",
             )
         slot = entry.slot or jobs.schedule_of(entry.job).next_after(now) or now

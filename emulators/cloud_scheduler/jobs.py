@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-import grpc
 from google.cloud.scheduler_v1 import types
 from google.protobuf.message import Message
 
-from emulators.api.refused import Refused, invalid
+from emulators.api.refused import Code, Refused, invalid
 from emulators.cloud_scheduler.retries import (
     MAX_BACKOFF,
     MAX_DOUBLINGS,
@@ -202,7 +201,7 @@ def _check(job: Any) -> None:
 
 def _app_engine() -> Refused:
     return Refused(
-        grpc.StatusCode.UNIMPLEMENTED,
+        Code.UNIMPLEMENTED,
         "App Engine targets are not there on this machine: give the job an HTTP target.",
     )
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC
 
-import grpc
-
+from emulators.api import Code
 from emulators.api.page import Action, Cell, Row, Table, table_of
 from emulators.cloud_scheduler.engine import NEVER_RUN, OK, PAUSED, Clock, Entry
 from emulators.cloud_scheduler.jobs import parent_of, short_name
@@ -12,7 +11,7 @@ from emulators.cloud_scheduler.service import CloudScheduler
 
 COLUMNS = ["Job", "Schedule", "Next run", "Last attempt", "Status"]
 EMPTY = "There are no jobs. Create one by the API: gcloud, Terraform and Google's clients can."
-CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+CODES = {int(code): code.name for code in Code}
 
 
 def scheduler_table(scheduler: CloudScheduler, clock: Clock) -> Callable[[], Table]:

@@ -39,6 +39,7 @@ async def cloud_scheduler(
             scheduler = CloudScheduler(store, Targets(session, identity, pubsub_host), clock, stop_seconds)
             async with (
                 serving(
+                    "Cloud Scheduler",
                     {SERVICE: scheduler.methods},
                     ports,
                     [*page_routes(scheduler_table(scheduler, clock)), *pages],

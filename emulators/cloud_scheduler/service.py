@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-import grpc
 from google.cloud.scheduler_v1 import types
 from google.protobuf.empty_pb2 import Empty
 
-from emulators.api import Method, Refused, Route
+from emulators.api import Code, Method, Refused, Route
 from emulators.api.paging import page
 from emulators.api.refused import invalid
 from emulators.cloud_scheduler import jobs
@@ -197,7 +196,7 @@ class CloudScheduler:
                 return
             self._engine.undo()
             raise Refused(
-                grpc.StatusCode.UNAVAILABLE,
+                Code.UNAVAILABLE,
                 f"The job could not be stored, and nothing was changed: {error}. Mend the disk and try again.",
             ) from error
         self._unsaved.clear()
@@ -255,6 +254,6 @@ def _method(name: str, request: Any, handle: Any, verb: str, template: str, body
 
 
 def _log(attempt: Attempt, outcome: Outcome) -> None:
-    level = logging.INFO if outcome.code is grpc.StatusCode.OK else logging.WARNING
+    level = logging.INFO if outcome.code is Code.OK else logging.WARNING
     name, slot = jobs.short_name(attempt.job.name), attempt.slot.isoformat()
     logger.log(level, "%s, scheduled for %s: %s (%s)", name, slot, outcome.code.name, outcome.answer)

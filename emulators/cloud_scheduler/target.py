@@ -9,12 +9,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import aiohttp
-import grpc
 import msgspec
 from google.cloud.scheduler_v1 import types
 from multidict import CIMultiDict
 from yarl import URL
 
+from emulators.api import Code
 from emulators.cloud_scheduler.engine import Attempt
 from emulators.cloud_scheduler.jobs import deadline_of, short_name
 from emulators.identity import Identity
@@ -34,17 +34,17 @@ REPLACED_PREFIXES = ("x-google-", "x-appengine-", "x-cloudscheduler")
 
 #: Google's own mapping of HTTP to codes (google/rpc/code.proto); recorded of attempts: 401, 403, 404, 400, 500, 504.
 CODES = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    409: grpc.StatusCode.ABORTED,
-    416: grpc.StatusCode.OUT_OF_RANGE,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    499: grpc.StatusCode.CANCELLED,
-    501: grpc.StatusCode.UNIMPLEMENTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+    400: Code.INVALID_ARGUMENT,
+    401: Code.UNAUTHENTICATED,
+    403: Code.PERMISSION_DENIED,
+    404: Code.NOT_FOUND,
+    409: Code.ABORTED,
+    416: Code.OUT_OF_RANGE,
+    429: Code.RESOURCE_EXHAUSTED,
+    499: Code.CANCELLED,
+    501: Code.UNIMPLEMENTED,
+    503: Code.UNAVAILABLE,
+    504: Code.DEADLINE_EXCEEDED,
 }
 
 
@@ -52,15 +52,14 @@ CODES = {
 class Outcome:
     """How an attempt ended."""
 
-    code: grpc.StatusCode
+    code: Code
     #: For a person: the status, and the beginning of what was answered with a failure.
     answer: str
 
     @property
     def number(self) -> int:
         """The code as `google.rpc.Status` has it."""
-        number: int = self.code.value[0]
-        return number
+        return int(self.code)
 
 
 class Targets:
@@ -79,12 +78,12 @@ class Targets:
                 return await self._publish(attempt.job.pubsub_target)
             return await self._call(attempt, seconds)
         except TimeoutError:
-            return Outcome(grpc.StatusCode.DEADLINE_EXCEEDED, f"No answer within {seconds:g} s.")
+            return Outcome(Code.DEADLINE_EXCEEDED, f"No answer within {seconds:g} s.")
         except aiohttp.ClientConnectorError as error:
             why = os.strerror(error.os_error.errno) if error.os_error.errno else error.os_error
-            return Outcome(grpc.StatusCode.UNAVAILABLE, f"No connection to {error.host}:{error.port}: {why}")
+            return Outcome(Code.UNAVAILABLE, f"No connection to {error.host}:{error.port}: {why}")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Outcome(grpc.StatusCode.UNAVAILABLE, f"No answer: {error or type(error).__name__}")
+            return Outcome(Code.UNAVAILABLE, f"No answer: {error or type(error).__name__}")
 
     async def _call(self, attempt: Attempt, seconds: float) -> Outcome:
         target = attempt.job.http_target
@@ -129,7 +128,7 @@ class Targets:
     async def _publish(self, target: Any) -> Outcome:
         if not self._pubsub_host:
             return Outcome(
-                grpc.StatusCode.UNAVAILABLE,
+                Code.UNAVAILABLE,
                 "There is no Pub/Sub here: set PUBSUB_EMULATOR_HOST before the stand-in is started.",
             )
         message = {"data": base64.b64encode(target.data).decode(), "attributes": dict(target.attributes)}
@@ -152,22 +151,22 @@ def scheduler_headers(name: str, slot: datetime) -> dict[str, str]:
     }
 
 
-def code_of(status: int) -> grpc.StatusCode:
+def code_of(status: int) -> Code:
     """The code of an HTTP status."""
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return grpc.StatusCode.OK
+        return Code.OK
     if status in CODES:
         return CODES[status]
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return grpc.StatusCode.FAILED_PRECONDITION
+        return Code.FAILED_PRECONDITION
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return grpc.StatusCode.INTERNAL
-    return grpc.StatusCode.UNKNOWN
+        return Code.INTERNAL
+    return Code.UNKNOWN
 
 
 async def _outcome(answer: aiohttp.ClientResponse) -> Outcome:
     code = code_of(answer.status)
-    if code is grpc.StatusCode.OK:
+    if code is Code.OK:
         return Outcome(code, f"{answer.status} {answer.reason}")
     said = (await answer.content.read(ANSWER_BYTES_MAX)).decode(errors="replace")
     text = " ".join(said.split())[:ANSWER_LENGTH_MAX]

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from emulators.api.serving import Ports
 from emulators.cloud_tasks.names import queue_name
 from emulators.cloud_tasks.server import CloudTasks, Settings
 from emulators.errors import LocalCloudError
@@ -64,9 +65,7 @@ async def _serve(given: argparse.Namespace) -> int:
     parent = f"projects/{given.project}/locations/{given.location}"
     settings = Settings(
         state_folder=folder,
-        host=given.host,
-        grpc_port=given.grpc_port,
-        rest_port=given.rest_port,
+        ports=Ports(given.grpc_port, given.rest_port, given.host),
         reset=given.reset,
         ramp_up=given.ramp_up,
         service_accounts=frozenset(given.service_account) if given.service_account else None,
@@ -83,15 +82,15 @@ async def _serve(given: argparse.Namespace) -> int:
 
 
 def _say_ready(tasks: CloudTasks, given: argparse.Namespace) -> None:
-    jwks = f"{tasks.rest_url}/oauth2/v3/certs"
+    jwks = f"{tasks.ports.url}/oauth2/v3/certs"
     if given.json:
         line = msgspec.json.encode(
-            Ready(tasks.grpc_address, tasks.rest_url, jwks, given.project, given.location)
+            Ready(tasks.ports.grpc_host, tasks.ports.url, jwks, given.project, given.location)
         )
         sys.stdout.write(line.decode() + "\n")
     else:
         sys.stdout.write(
-            f"Cloud Tasks is ready: gRPC {tasks.grpc_address}, REST and page {tasks.rest_url}, keys of tokens {jwks}\n"
+            f"Cloud Tasks is ready: gRPC {tasks.ports.grpc_host}, REST and page {tasks.ports.url}, keys of tokens {jwks}\n"
         )
     sys.stdout.flush()
 

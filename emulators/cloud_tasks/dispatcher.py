@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from emulators.api.refused import Refused
 from emulators.cloud_tasks.attempts import Attempts, FinishedAttempt
 from emulators.cloud_tasks.engine import Answer, Dispatch, Engine
-from emulators.cloud_tasks.errors import Refused
 from emulators.cloud_tasks.limits import SECOND_US
 from emulators.cloud_tasks.messages import Task
 from emulators.cloud_tasks.outgoing import IdToken, NoTarget, Outgoing, outgoing
@@ -131,12 +131,12 @@ class Dispatcher:
             self.wake()
 
         try:
-            # No task is sent before its creation and this attempt are kept: the store works in the order of the calls.
-            numbers = [each.order for each in due]
-            definitions = await self._store.write_and_read(changes, numbers, take_back)
+            # No task is sent before its creation and this attempt are kept.
+            await self._store.write(changes, take_back)
         except Refused as fault:
             logger.warning("%d attempts wait, since they could not be noted: %s", len(due), fault)
             return
+        definitions = self._store.definitions(each.order for each in due)
         for each in due:
             definition = definitions.get(each.order)
             if definition is None:
@@ -168,7 +168,7 @@ class Dispatcher:
         self.wake()
         changes = self._engine.take_changes()
         if changes:
-            await self._store.keep(changes)
+            self._store.keep_soon(changes)
 
     async def _exchange(self, request: Outgoing) -> Answer:
         headers = request.headers

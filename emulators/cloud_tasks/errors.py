@@ -4,67 +4,12 @@ Texts marked [G] were recorded from the real service by aertje/cloud-tasks-emula
 the others are ours, and docs/cloud-tasks.md says so.
 """
 
-import enum
 from typing import Any
 
-from emulators.cloud_tasks.messages import ErrorInfo, Help, LocalizedMessage, Status
+from emulators.api.refused import Code, Refused
+from emulators.cloud_tasks.messages import ErrorInfo, Help, LocalizedMessage
 
 DOCUMENTATION = "https://cloud.google.com/tasks/docs/reference/rest/v2"
-
-
-class Code(enum.IntEnum):
-    """The canonical codes of gRPC that the service answers with; the names are gRPC's."""
-
-    OK = 0
-    UNKNOWN = 2
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    ALREADY_EXISTS = 6
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9
-    ABORTED = 10
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-    UNAUTHENTICATED = 16
-
-
-#: HTTP's status for each code, as google/rpc/code.proto says.
-HTTP_STATUS = {
-    Code.OK: 200,
-    Code.UNKNOWN: 500,
-    Code.INVALID_ARGUMENT: 400,
-    Code.DEADLINE_EXCEEDED: 504,
-    Code.NOT_FOUND: 404,
-    Code.ALREADY_EXISTS: 409,
-    Code.PERMISSION_DENIED: 403,
-    Code.RESOURCE_EXHAUSTED: 429,
-    Code.FAILED_PRECONDITION: 400,
-    Code.ABORTED: 409,
-    Code.UNIMPLEMENTED: 501,
-    Code.INTERNAL: 500,
-    Code.UNAVAILABLE: 503,
-    Code.UNAUTHENTICATED: 401,
-}
-
-
-class Refused(Exception):
-    """A call that the service refuses: its code, its message and further details as protobuf messages."""
-
-    def __init__(self, code: Code, message: str, *details: Any) -> None:
-        self.code = code
-        self.message = message
-        self.details = details
-        super().__init__(message)
-
-    def status(self) -> Any:
-        """The same as google.rpc.Status."""
-        status = Status(code=int(self.code), message=self.message)
-        for detail in self.details:
-            status.details.add().Pack(detail)
-        return status
 
 
 class InvalidArgument(Refused):

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from emulators.cloud_tasks.errors import Code, NotFound, Refused
+from emulators.api.refused import Code, Refused
+from emulators.cloud_tasks.errors import NotFound
 from emulators.cloud_tasks.limits import OPERATIONS_KEPT
 from emulators.cloud_tasks.messages import Operation
 

@@ -1,5 +1,6 @@
 """The request that an attempt sends: the task's definition, the queue's overrides, and the service's own headers."""
 
+import functools
 import ipaddress
 import re
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _HTTP = UriOverride.Scheme.Value("HTTP")
 _IF_NOT_EXISTS = UriOverride.UriOverrideEnforceMode.Value("IF_NOT_EXISTS")
 _BODY_METHODS = frozenset(METHODS[name] for name in ("POST", "PUT", "PATCH"))
+#: Many tasks go to one URL.
+_URLS_KEPT = 256
 #: What Cloud Tasks encodes "for safety and compatibility" is not said; these may stand in a URL as they are (RFC 3986).
 _SAFE = "%/:=&?~#+!$,;'@()*[]"
 
@@ -57,7 +60,11 @@ def outgoing(dispatch: Dispatch, definition: Any, queue: Any, app_engine_url: st
     request = definition.http_request
     target = queue.http_target
     method = target.http_method or request.http_method
-    url = overridden(request.url, target.uri_override)
+    url = (
+        overridden(request.url, target.uri_override)
+        if queue.HasField("http_target")
+        else encoded(request.url)
+    )
     headers = {
         key: value for key, value in request.headers.items() if not key.lower().startswith("x-cloudtasks-")
     }
@@ -155,6 +162,7 @@ def _bracketed(host: str) -> str:
         return host
 
 
+@functools.lru_cache(maxsize=_URLS_KEPT)
 def encoded(url: str) -> str:
     """A URL whose characters may all stand in one; what is percent-encoded stays, even where it is wrong."""
     return quote(url, safe=_SAFE)

@@ -1,25 +1,20 @@
 """The page in the browser: queues, tasks and attempts, and the few things that one does by hand."""
 
-import mimetypes
-from importlib import resources
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from emulators.cloud_tasks import messages
+from emulators.api.over_rest import json_response
+from emulators.api.page import file_routes
 from emulators.cloud_tasks.attempts import Attempts
-from emulators.cloud_tasks.errors import Code, InvalidArgument, Refused
-from emulators.cloud_tasks.guard import PAGE_HEADER
 from emulators.cloud_tasks.names import location_of, queue_id
 from emulators.cloud_tasks.queue import LiveQueue, LiveTask
-from emulators.cloud_tasks.rest_front import json_response
 from emulators.cloud_tasks.service import Service
 
 TASKS_SHOWN_MAX = 100
 ATTEMPTS_SHOWN_MAX = 20
 QUEUES_SHOWN_MAX = 500
-_FILES = ("page.html", "page.css", "page.js")
 
 
 class QueueRow(msgspec.Struct, frozen=True):
@@ -49,57 +44,13 @@ class TaskRow(msgspec.Struct, frozen=True):
     previous: int
 
 
-class Action(msgspec.Struct, frozen=True):
-    """What a person wants done."""
-
-    do: str
-    name: str
-
-
 def page_routes(service: Service, attempts: Attempts) -> list[web.RouteDef]:
     """The routes of the page; it shows text that comes from outside, and never as markup."""
-    files = {name: resources.files(__package__).joinpath("page", name).read_bytes() for name in _FILES}
-    actions = {
-        "run": (messages.RunTaskRequest, service.run_task),
-        "delete": (messages.DeleteTaskRequest, service.delete_task),
-        "pause": (messages.PauseQueueRequest, service.pause_queue),
-        "resume": (messages.ResumeQueueRequest, service.resume_queue),
-        "purge": (messages.PurgeQueueRequest, service.purge_queue),
-        "delete-queue": (messages.DeleteQueueRequest, service.delete_queue),
-    }
-
-    async def file(request: web.Request) -> web.Response:
-        name = request.match_info.get("name", "page.html")
-        if name not in files:
-            raise web.HTTPNotFound
-        content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        return web.Response(
-            body=files[name],
-            content_type=content_type,
-            charset="utf-8",
-            headers={"Cache-Control": "no-cache"},
-        )
 
     async def overview(request: web.Request) -> web.Response:
         return json_response(_overview(service, attempts, request.query.get("queue", "")))
 
-    async def act(request: web.Request) -> web.Response:
-        if PAGE_HEADER not in request.headers:
-            raise Refused(Code.PERMISSION_DENIED, f"Actions of the page bear the header {PAGE_HEADER}.")
-        try:
-            action = msgspec.json.decode(await request.read(), type=Action)
-            message, call = actions[action.do]
-        except (msgspec.DecodeError, KeyError):
-            raise InvalidArgument('An action is {"do": …, "name": …}.') from None
-        await call(message(name=action.name))
-        return json_response({})
-
-    return [
-        web.get("/", file),
-        web.get("/page/{name:page\\.(?:css|js)}", file),
-        web.get("/page/overview", overview),
-        web.post("/page/actions", act),
-    ]
+    return [*file_routes("emulators.cloud_tasks"), web.get("/page/overview", overview)]
 
 
 def _overview(service: Service, attempts: Attempts, name: str) -> dict[str, Any]:

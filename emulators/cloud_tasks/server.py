@@ -1,10 +1,10 @@
-"""The stand-in as a whole: state, engine, dispatcher and both fronts, between `start` and `stop`."""
+"""The stand-in as a whole: state, engine, dispatcher and its two ports, between `start` and `stop`."""
 
 import contextlib
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,42 +12,28 @@ from typing import Self
 import msgspec
 from aiohttp import web
 
+from emulators.api.serving import Ports, serving
 from emulators.cloud_tasks.attempts import Attempts
+from emulators.cloud_tasks.buffering import buffer_routes
 from emulators.cloud_tasks.dispatcher import Dispatcher
 from emulators.cloud_tasks.engine import Engine, Options
-from emulators.cloud_tasks.grpc_front import MESSAGE_BYTES_MAX, grpc_server
-from emulators.cloud_tasks.guard import guard
 from emulators.cloud_tasks.messages import Queue
+from emulators.cloud_tasks.methods import services
 from emulators.cloud_tasks.names import location_of
 from emulators.cloud_tasks.page import page_routes
-from emulators.cloud_tasks.rest_front import answering, rest_routes
 from emulators.cloud_tasks.service import Service
 from emulators.cloud_tasks.store import Store
-from emulators.errors import LocalCloudError
 from emulators.identity import Identity
 from emulators.identity.server import identity_routes
 
-STOP_SECONDS = 2.0
 _ID_BITS = 63
-
-
-class PortTaken(LocalCloudError):
-    """A port on which the stand-in was to listen is another program's."""
-
-    def __init__(self, address: str, why: str) -> None:
-        super().__init__(
-            f"Cloud Tasks cannot listen on {address}: {why}. Choose another port; 0 takes a free one."
-        )
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How the stand-in runs."""
 
     state_folder: Path
-    host: str = "127.0.0.1"
-    #: 0 takes free ones.
-    grpc_port: int = 0
-    rest_port: int = 0
+    ports: Ports = Ports(0, 0)
     #: Begins with an empty state.
     reset: bool = False
     #: The slow start, 500/50/5, of locations that were idle.
@@ -87,9 +73,8 @@ class CloudTasks:
         self._ids = ids or random_ids()
         #: What is to be stopped, the last started first; one that fails keeps none of the others from it.
         self._stops = contextlib.AsyncExitStack()
-        #: Where the fronts listen, once it has started.
-        self.grpc_address = ""
-        self.rest_url = ""
+        #: Where it listens, once it has started.
+        self.ports = settings.ports
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -119,8 +104,7 @@ class CloudTasks:
             service = Service(
                 engine, self._store, dispatcher, self._clock, dict(kept.policies), dict(kept.encryption)
             )
-            await self._serve_rest(service, attempts)
-            await self._serve_grpc(service)
+            await self._serve(service, attempts)
             await dispatcher.start()
             self._stops.push_async_callback(dispatcher.stop)
         except BaseException:
@@ -137,37 +121,12 @@ class CloudTasks:
             if name not in engine.queues:
                 engine.create_queue(location_of(name), Queue(name=name))
 
-    async def _serve_rest(self, service: Service, attempts: Attempts) -> None:
-        settings = self._settings
-        application = web.Application(
-            middlewares=[guard(settings.host), answering], client_max_size=MESSAGE_BYTES_MAX
+    async def _serve(self, service: Service, attempts: Attempts) -> None:
+        pages: Sequence[web.RouteDef] = [
+            *page_routes(service, attempts),
+            *buffer_routes(service),
+            *identity_routes(self._identity),
+        ]
+        self.ports = await self._stops.enter_async_context(
+            serving("Cloud Tasks", services(service), self._settings.ports, pages)
         )
-        application.add_routes(page_routes(service, attempts))
-        application.add_routes(rest_routes(service))
-        application.add_routes(identity_routes(self._identity))
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_SECONDS)
-        await runner.setup()
-        self._stops.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, settings.host, settings.rest_port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise PortTaken(f"{settings.host}:{settings.rest_port}", error.strerror or str(error)) from error
-        port = runner.addresses[0][1]
-        self.rest_url = f"http://{_in_url(settings.host)}:{port}"
-
-    async def _serve_grpc(self, service: Service) -> None:
-        settings = self._settings
-        server = grpc_server(service)
-        wanted = f"{_in_url(settings.host)}:{settings.grpc_port}"
-        try:
-            port = server.add_insecure_port(wanted)
-        except RuntimeError as error:
-            raise PortTaken(wanted, "the address is in use or not this machine's") from error
-        await server.start()
-        self._stops.push_async_callback(server.stop, STOP_SECONDS)
-        self.grpc_address = f"{_in_url(settings.host)}:{port}"
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from emulators.api.refused import Refused
 from emulators.cloud_tasks import limits, operations, paging, views
 from emulators.cloud_tasks.changes import Change, EncryptionSaved, PolicySaved
 from emulators.cloud_tasks.dispatcher import Dispatcher
 from emulators.cloud_tasks.engine import Engine
-from emulators.cloud_tasks.errors import InvalidArgument, NotFound, Refused
+from emulators.cloud_tasks.errors import InvalidArgument, NotFound
 from emulators.cloud_tasks.filters import condition_of
 from emulators.cloud_tasks.messages import (
     FULL,
@@ -147,7 +148,7 @@ class Service:
 
     async def get_task(self, request: Any) -> Any:
         """GetTask."""
-        return await self._shown(self.engine.task(request.name), request.response_view)
+        return self._shown(self.engine.task(request.name), request.response_view)
 
     async def list_tasks(self, request: Any) -> Any:
         """ListTasks, in the order of their creation."""
@@ -161,7 +162,7 @@ class Service:
                 found.append(task)
                 if len(found) > size:
                     break
-        definitions = await self._store.definitions([task.order for task in found[:size]])
+        definitions = self._store.definitions([task.order for task in found[:size]])
         answer = ListTasksResponse(
             tasks=[
                 views.shown(definitions[task.order], task.record(), request.response_view)
@@ -180,7 +181,7 @@ class Service:
 
     async def run_task(self, request: Any) -> Any:
         """RunTask; the task as it was before the run."""
-        before = await self._shown(self.engine.task(request.name), request.response_view)
+        before = self._shown(self.engine.task(request.name), request.response_view)
         self.engine.run_task(request.name)
         # The attempt is noted with the dispatch.
         self._dispatcher.wake()
@@ -324,8 +325,8 @@ class Service:
         self._dispatcher.wake()
         return answer
 
-    async def _shown(self, task: LiveTask, view: int) -> Any:
-        definitions = await self._store.definitions([task.order])
+    def _shown(self, task: LiveTask, view: int) -> Any:
+        definitions = self._store.definitions([task.order])
         if task.order not in definitions:
             raise NotFound
         return views.shown(definitions[task.order], task.record(), view)

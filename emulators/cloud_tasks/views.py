@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from emulators.api.refused import Code
 from emulators.cloud_tasks.changes import TaskRecord
-from emulators.cloud_tasks.errors import Code
 from emulators.cloud_tasks.messages import BASIC, FULL, Task
 
 #: google/rpc/code.proto's HTTP mapping, read backwards.

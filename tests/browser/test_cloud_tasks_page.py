@@ -75,7 +75,7 @@ def stand_in(tmp_path: Path) -> Iterator[CloudTasks]:
 @pytest.fixture
 def api(stand_in: CloudTasks) -> Iterator[Any]:
     client: Any = tasks_v2.CloudTasksClient(
-        transport=CloudTasksGrpcTransport(channel=grpc.insecure_channel(stand_in.grpc_address))
+        transport=CloudTasksGrpcTransport(channel=grpc.insecure_channel(stand_in.ports.grpc_host))
     )
     yield client
     client.transport.close()
@@ -101,11 +101,11 @@ def open_page(browser: Browser, stand_in: CloudTasks) -> Iterator[Opener]:
         page.on("console", lambda line: complaints.append(line.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: dialog.accept())
-        page.goto(f"{stand_in.rest_url}/#{QUEUE}")
+        page.goto(f"{stand_in.ports.url}/#{QUEUE}")
         return page
 
     def expect_own(url: str) -> None:
-        if not url.startswith((stand_in.rest_url, "data:")):
+        if not url.startswith((stand_in.ports.url, "data:")):
             complaints.append(f"asked {url}")
 
     yield open_it

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -16,12 +17,15 @@ import psutil
 import pytest
 from google.cloud.scheduler_v1 import CloudSchedulerAsyncClient
 from google.cloud.scheduler_v1.services.cloud_scheduler.transports import CloudSchedulerGrpcAsyncIOTransport
+from google.cloud.tasks_v2 import CloudTasksClient, Queue, Task
+from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from google.pubsub_v1 import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
 from emulators import state
 from emulators.cloud_run.executions import AT_ONCE_MAX
 from emulators.errors import AlreadyRunning, FetchFailed, JavaMissing, LocalCloudError, ProcessDied
+from emulators.identity.tokens import utc_now
 from emulators.processes import ROOT
 from emulators.stack import DEFAULT_PROJECT, LOCATION, LocalCloud
 from tests.conftest import run_apart, unavailable
@@ -84,6 +88,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
         root=working_copy(folder / "root"),
         project="test-stack",
         schedule=False,
+        cloud_tasks=True,
         settings={"TURNOUT_BUNDLE_VOTES_MAX": "300"},
         environment=plain_environment(),
     )
@@ -126,6 +131,25 @@ async def test_a_function_is_told_what_cloud_run_tells_and_of_the_settings_its_o
     assert vote["TURNOUT_PEPPER"] == cloud.environment["TURNOUT_PEPPER"]
     assert "TURNOUT_PEPPER" not in results
     assert "PYTHONPATH" not in vote
+
+
+async def test_a_task_of_cloud_tasks_reaches_a_function_and_its_keys_are_told(
+    cloud: LocalCloud,
+) -> None:
+    channel = grpc.insecure_channel(cloud.variables["CLOUD_TASKS_EMULATOR_HOST"])
+    client = CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
+    parent = f"projects/test-stack/locations/{LOCATION}"
+    queue = await asyncio.to_thread(
+        lambda: client.create_queue(parent=parent, queue=Queue(name=f"{parent}/queues/work"))
+    )
+    url = cloud.function_urls["persist"] + "/persist"
+    task = Task({"http_request": {"url": url, "oidc_token": {"service_account_email": "tasks@test-stack"}}})
+    await asyncio.to_thread(lambda: client.create_task(parent=queue.name, task=task))
+    log = cloud.log_folder / "persist.log"
+    await eventually(lambda: "POST /persist None" in log.read_text(), "the task arrives")
+    channel.close()
+    async with aiohttp.ClientSession() as session, session.get(cloud.variables["TOKEN_CERTS_URL"]) as keys:
+        assert [key["alg"] for key in (await keys.json())["keys"]] == ["RS256"]
 
 
 async def test_a_job_runs_a_process_a_task_with_cloud_runs_variables(cloud: LocalCloud) -> None:
@@ -256,11 +280,28 @@ async def test_a_part_that_dies_is_named_with_its_log(tmp_path: Path, cloud: Loc
     assert not (tmp_path / "state" / state.STATE_FILE).exists()
 
 
-async def test_schedules_call_functions_and_start_jobs(tmp_path: Path, cloud: LocalCloud) -> None:
-    """Forced by Google's own client, so that no test waits for a full minute."""
+class LateInTheMinute:
+    """A clock that shows two seconds before a full minute when it is first read, and goes on from there."""
+
+    def __init__(self) -> None:
+        self._ahead: timedelta | None = None
+
+    def __call__(self) -> datetime:
+        now = utc_now()
+        if self._ahead is None:
+            self._ahead = timedelta(seconds=58) - timedelta(seconds=now.second, microseconds=now.microsecond)
+        return now + self._ahead
+
+
+async def test_a_full_minute_and_a_person_call_functions_and_start_jobs(
+    tmp_path: Path, cloud: LocalCloud
+) -> None:
     assert cloud.google.processes  # the jars can be had
     async with LocalCloud(
-        state_folder=tmp_path, root=working_copy(tmp_path / "root"), environment=plain_environment()
+        state_folder=tmp_path,
+        root=working_copy(tmp_path / "root"),
+        environment=plain_environment(),
+        clock=LateInTheMinute(),
     ) as other:
         host = other.variables["CLOUD_SCHEDULER_EMULATOR_HOST"]
         async with grpc.aio.insecure_channel(host) as channel:
@@ -272,12 +313,19 @@ async def test_schedules_call_functions_and_start_jobs(tmp_path: Path, cloud: Lo
             assert {name: each.schedule for name, each in jobs.items()} == {
                 each.name: each.schedule for each in (*FUNCTIONS, *JOBS) if each.schedule
             }
-            for name in ("persist", "drain"):
-                await client.run_job(name=jobs[name].name)
-        called = other.log_folder / "persist.log"
-        await eventually(lambda: "POST /persist persist" in called.read_text(), "persist is called")
-        folder = other.log_folder / "jobs"
-        await eventually(lambda: len(list(folder.glob("drain-*.log"))) >= 1, "the drain is started")
+            folder = other.log_folder / "jobs"
+            await eventually(lambda: any(folder.glob("drain-*.log")), "the minute starts a drain")
+            drain = await client.get_job(name=jobs["drain"].name)
+            assert drain.last_attempt_time.second == 0
+            called = other.log_folder / "persist.log"
+            await eventually(
+                lambda: "POST /persist persist" in called.read_text(), "the minute calls persist"
+            )
+            already = called.read_text().count("POST /persist persist")
+            await client.run_job(name=jobs["persist"].name)
+            await eventually(
+                lambda: called.read_text().count("POST /persist persist") > already, "a person calls it"
+            )
 
 
 async def test_a_taken_port_is_named(tmp_path: Path, cloud: LocalCloud) -> None:

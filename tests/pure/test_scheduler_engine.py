@@ -4,20 +4,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import grpc
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from emulators.api import Refused
+from emulators.api import Code, Refused
 from emulators.cloud_scheduler.engine import FORCED_AT_ONCE_MAX, NEVER_RUN, Attempt, Engine
 from emulators.cloud_scheduler.jobs import Job
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PLACE = "projects/demo/locations/europe-west1"
 NAME = f"{PLACE}/jobs/tick"
-FAILED = grpc.StatusCode.INTERNAL.value[0]
+FAILED = int(Code.INTERNAL)
 ALL = 1_000
 
 
@@ -164,7 +163,7 @@ def test_pausing_twice_or_resuming_what_runs_is_refused(verb: str) -> None:
         engine.pause(NAME, NOON)
     with pytest.raises(Refused) as refused:
         getattr(engine, verb)(NAME, NOON)
-    assert refused.value.code is grpc.StatusCode.FAILED_PRECONDITION
+    assert refused.value.code is Code.FAILED_PRECONDITION
 
 
 def test_a_forced_run_is_now_beside_another_one_and_is_told_the_next_schedule_time() -> None:
@@ -196,7 +195,7 @@ def test_forced_runs_are_bounded() -> None:
         engine.run(NAME, NOON)
     with pytest.raises(Refused) as refused:
         engine.run(NAME, NOON)
-    assert refused.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refused.value.code is Code.RESOURCE_EXHAUSTED
 
 
 def test_after_a_restart_an_attempt_of_unknown_end_is_made_again_and_one_missed_moment_comes_late() -> None:

@@ -113,6 +113,33 @@ async def test_all_of_them_say_where_they_are_and_end_at_sigterm(tmp_path: Path)
         assert await asyncio.wait_for(process.wait(), WAIT_SECONDS_MAX) == 0
 
 
+async def test_cloud_tasks_heeds_its_options(tmp_path: Path) -> None:
+    arrived = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.Response:
+        assert request.headers["X-AppEngine-QueueName"] == "mail"
+        arrived.set()
+        return web.Response()
+
+    application = web.Application()
+    application.router.add_post("/work", handle)
+    async with serving(application) as uri:
+        options = ("--queue", "mail", "--app-engine-url", uri, "--service-account", "known@example.com")
+        async with (
+            emulating(tmp_path, "tasks", *options, "--no-ramp-up") as (_, variables),
+            aiohttp.ClientSession() as session,
+        ):
+            tasks = f"{variables['CLOUD_TASKS_EMULATOR_URL']}/v2/{PARENT}/queues/mail/tasks"
+            for account, status in (("known@example.com", 200), ("stranger@example.com", 404)):
+                request = {"url": f"{uri}/elsewhere", "oidcToken": {"serviceAccountEmail": account}}
+                async with session.post(tasks, json={"task": {"httpRequest": request}}) as answer:
+                    assert answer.status == status
+            body = {"task": {"appEngineHttpRequest": {"relativeUri": "/work"}}}
+            async with session.post(tasks, json=body) as answer:
+                assert answer.status == 200
+            await asyncio.wait_for(arrived.wait(), WAIT_SECONDS_MAX)
+
+
 async def test_after_a_sigkill_every_job_is_there_and_what_was_under_way_is_made_again(
     tmp_path: Path,
 ) -> None:

@@ -111,8 +111,8 @@ function showTasks(page) {
     cell(row, "Task").append(button(task.id, "plain", () => details(task.name)));
     for (const label of ["Next dispatch", "Attempts", "Last answer"]) cell(row, label);
     cell(row, "", "doing").append(
-      button("Run now", "", () => act("run", task.name)),
-      button("Delete", "grave", () => act("delete", task.name, `Delete task ${task.id}?`)),
+      button("Run now", "", () => act("POST", `${task.name}:run`)),
+      button("Delete", "grave", () => act("DELETE", task.name, `Delete task ${task.id}?`)),
     );
     for (const each of row.lastChild.children) each.setAttribute("aria-label", `${each.textContent} ${task.id}`);
     return row;
@@ -173,16 +173,13 @@ async function ask() {
   }
 }
 
-async function act(what, name, question = "") {
+/** One call of the API, such as POST and `queues/q:pause`. */
+async function act(method, name, question = "") {
   if (question && !confirm(question)) return;
   acting += 1;
   let fault = "";
   try {
-    const answer = await fetch("/page/actions", {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "X-Turnout-Page": "1" },
-      body: JSON.stringify({ do: what, name }),
-    });
+    const answer = await fetch(`/v2/${name}`, { method, headers: { "X-Turnout-Page": "1" } });
     if (!answer.ok) fault = (await answer.json()).error.message;
   } catch {
     fault = "The stand-in does not answer; nothing was done.";
@@ -210,10 +207,10 @@ async function details(name) {
   byId("details").showModal();
 }
 
-byId("pause").addEventListener("click", (event) => act(event.currentTarget.dataset.act, shown.queue));
-byId("purge").addEventListener("click", () => act("purge", shown.queue, "Purge the queue: delete all of its tasks?"));
+byId("pause").addEventListener("click", (event) => act("POST", `${shown.queue}:${event.currentTarget.dataset.act}`));
+byId("purge").addEventListener("click", () => act("POST", `${shown.queue}:purge`, "Purge the queue: delete all of its tasks?"));
 byId("delete-queue").addEventListener("click", () => act(
-  "delete-queue", shown.queue, "Delete the queue with all of its tasks? Its name cannot be used again for 3 days.",
+  "DELETE", shown.queue, "Delete the queue with all of its tasks? Its name cannot be used again for 3 days.",
 ));
 addEventListener("hashchange", () => {
   chosen = decodeURIComponent(location.hash.slice(1));

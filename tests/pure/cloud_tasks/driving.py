@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from emulators.api.refused import Code, Refused
 from emulators.cloud_tasks.changes import (
     Change,
     EncryptionSaved,
@@ -19,7 +20,6 @@ from emulators.cloud_tasks.changes import (
     TaskRecord,
 )
 from emulators.cloud_tasks.engine import Answer, Dispatch, Engine, Options
-from emulators.cloud_tasks.errors import Code, Refused
 from emulators.cloud_tasks.messages import Queue, Task
 
 SECOND = 1_000_000

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from emulators.api.refused import Code, Refused
 from emulators.cloud_tasks.engine import Dispatch
-from emulators.cloud_tasks.errors import Code, Refused
 from emulators.cloud_tasks.messages import Queue
 from tests.pure.cloud_tasks.driving import PARENT, SECOND, Driven
 

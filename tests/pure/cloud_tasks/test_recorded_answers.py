@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from emulators.cloud_tasks.errors import Code
+from emulators.api.refused import Code
 from emulators.cloud_tasks.messages import Queue, Task
 from tests.pure.cloud_tasks.driving import QUEUE, Driven, refusal
 

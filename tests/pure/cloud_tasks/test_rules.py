@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emulators.api.refused import Code, Refused
 from emulators.cloud_tasks.backoff import Retry
 from emulators.cloud_tasks.engine import Options
-from emulators.cloud_tasks.errors import Code, Refused
 from emulators.cloud_tasks.messages import Queue, Task
 from emulators.cloud_tasks.rate import RampUp, Throttle, TokenBucket
 from tests.pure.cloud_tasks.driving import NOON_US, PARENT, QUEUE, SECOND, Driven, refusal

@@ -132,13 +132,13 @@ def rest_client(url: str) -> Any:
 
 @pytest.fixture(params=["grpc", "rest"])
 def client(request: pytest.FixtureRequest, tasks: CloudTasks) -> Iterator[Client]:
-    google = grpc_client(tasks.grpc_address) if request.param == "grpc" else rest_client(tasks.rest_url)
+    google = grpc_client(tasks.ports.grpc_host) if request.param == "grpc" else rest_client(tasks.ports.url)
     yield Client(google)
     google.transport.close()
 
 
 @pytest.fixture
 def over_grpc(tasks: CloudTasks) -> Iterator[Client]:
-    google = grpc_client(tasks.grpc_address)
+    google = grpc_client(tasks.ports.grpc_host)
     yield Client(google)
     google.transport.close()

@@ -17,7 +17,7 @@ async def test_the_documented_lines_make_a_client_of_the_stand_in(
     tasks: CloudTasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    monkeypatch.setenv("CLOUD_TASKS_EMULATOR_HOST", tasks.grpc_address)
+    monkeypatch.setenv("CLOUD_TASKS_EMULATOR_HOST", tasks.ports.grpc_host)
     module = types.ModuleType("documented")
     exec(compile(program, "docs/cloud-tasks.md", "exec"), module.__dict__)
     client = module.tasks_client()

@@ -19,9 +19,10 @@ import pytest
 from aiohttp import web
 from google.api_core import exceptions
 
+from emulators.api.serving import Ports
 from emulators.cloud_tasks import CloudTasks, messages
-from emulators.cloud_tasks.server import PortTaken
 from emulators.cloud_tasks.store import StateInUse, StateUnusable
+from emulators.errors import ProcessUnstartable
 from emulators.identity import Identity
 from tests.standins.cloud_tasks.conftest import PARENT, SECONDS_MAX, Client, Target, grpc_client
 
@@ -142,7 +143,7 @@ async def test_all_of_the_state_survives_a_restart(
     make_settings: Any, identity: Identity, target: Target
 ) -> None:
     async with CloudTasks(make_settings(), identity) as tasks:
-        google = grpc_client(tasks.grpc_address)
+        google = grpc_client(tasks.ports.grpc_host)
         client = Client(google)
         queue = await client.new_queue(rate_limits={"max_dispatches_per_second": 3})
         await client("pause_queue", name=queue)
@@ -159,7 +160,7 @@ async def test_all_of_the_state_survives_a_restart(
         shown = await client("get_task", request={"name": waiting.name, "response_view": 2})
         google.transport.close()
     async with CloudTasks(make_settings(), identity) as tasks:
-        google = grpc_client(tasks.grpc_address)
+        google = grpc_client(tasks.ports.grpc_host)
         client = Client(google)
         assert await client("get_queue", name=queue) == before
         assert await client("get_task", request={"name": waiting.name, "response_view": 2}) == shown
@@ -172,7 +173,7 @@ async def test_all_of_the_state_survives_a_restart(
         assert (await client("get_iam_policy", request={"resource": queue})).bindings
         google.transport.close()
     async with CloudTasks(make_settings(reset=True), identity) as tasks:
-        google = grpc_client(tasks.grpc_address)
+        google = grpc_client(tasks.ports.grpc_host)
         assert list(await asyncio.to_thread(lambda: list(google.list_queues(parent=PARENT)))) == []
         google.transport.close()
 
@@ -193,7 +194,7 @@ async def test_a_full_disk_refuses_new_tasks_and_loses_none(
     make_settings: Any, identity: Identity, target: Target
 ) -> None:
     async with CloudTasks(make_settings(), identity) as tasks:
-        google = grpc_client(tasks.grpc_address)
+        google = grpc_client(tasks.ports.grpc_host)
         client = Client(google)
         queue = await client.new_queue()
         await client("pause_queue", name=queue)
@@ -223,9 +224,9 @@ async def test_two_processes_do_not_share_a_state(make_settings: Any, identity: 
 async def test_a_taken_port_is_named(make_settings: Any, identity: Identity, tmp_path: Path) -> None:
     async with CloudTasks(make_settings(), identity) as first:
         other = msgspec.structs.replace(make_settings(), state_folder=tmp_path / "other")
-        for address, field in ((first.rest_url, "rest_port"), (first.grpc_address, "grpc_port")):
-            taken = msgspec.structs.replace(other, **{field: int(address.rpartition(":")[2])})
-            with pytest.raises(PortTaken, match="Choose another port"):
+        for ports in (Ports(0, first.ports.rest), Ports(first.ports.grpc, 0)):
+            taken = msgspec.structs.replace(other, ports=ports)
+            with pytest.raises(ProcessUnstartable, match=r"port \d+ is taken; choose another one"):
                 await CloudTasks(taken, identity).start()
 
 
@@ -259,7 +260,7 @@ async def test_a_stop_in_the_middle_of_a_dispatch_is_quick_and_the_task_comes_ag
     target.answers = [silent]
     async with asyncio.timeout(SECONDS_MAX):
         async with CloudTasks(make_settings(), identity) as tasks:
-            google = grpc_client(tasks.grpc_address)
+            google = grpc_client(tasks.ports.grpc_host)
             client = Client(google)
             await client.new_task(await client.new_queue(), target.url)
             await target.requests(1)

@@ -63,7 +63,7 @@ async def test_a_stand_in_that_knows_its_service_accounts_refuses_others(
 ) -> None:
     settings: Settings = make_settings(service_accounts=frozenset({EMAIL}))
     async with CloudTasks(settings, identity) as tasks:
-        google = grpc_client(tasks.grpc_address)
+        google = grpc_client(tasks.ports.grpc_host)
         client = Client(google)
         queue = await client.new_queue()
         await client.new_task(queue, target.url, oidc_token={"service_account_email": EMAIL})
