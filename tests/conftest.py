@@ -121,6 +121,7 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
         state_folder=tmp_path_factory.mktemp("local-cloud"),
         project="test-turnout",
         schedule=False,
+        tasks=True,
         environment=plain_environment(),
         # Short times, so that a poll is closed and certified within seconds; 10 s is Pub/Sub's shortest deadline.
         settings={
@@ -129,6 +130,9 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
             "TURNOUT_PUBLISH_DEADLINE_SECONDS": "4",
             "TURNOUT_PUBLISH_ATTEMPT_SECONDS": "4",
             "TURNOUT_POLL_CACHE_SECONDS": "2",
+            "TURNOUT_HANDLERS": "tests.emulated.tasks.handlers",
+            "TURNOUT_CALLBACK_HOSTS": "127.0.0.1",
+            "TURNOUT_TOPIC_CACHE_SECONDS": "0.5",
         },
     )
     try:

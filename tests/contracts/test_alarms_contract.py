@@ -56,7 +56,7 @@ async def stand_in(tmp_path: Path, identity: Identity) -> AsyncIterator[CloudTas
 
 @pytest.fixture
 async def channel(stand_in: CloudTasks) -> AsyncIterator[grpc.aio.Channel]:
-    async with open_cloud_tasks_channel(stand_in.grpc_address) as opened:
+    async with open_cloud_tasks_channel(stand_in.ports.grpc_host) as opened:
         yield opened
 
 

@@ -35,9 +35,9 @@ class TaskView(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ended_at: str | None = None
     expire_at: str | None = None
     #: Attempts begun; those that failed, and those whose worker died.
-    attempt: int = 0
-    failures: int = 0
-    crashes: int = 0
+    attempt: int
+    failures: int
+    crashes: int
     #: While it runs: by whom, since when, until when it is nobody else's, and how far it is.
     worker: str | None = None
     began_at: str | None = None
