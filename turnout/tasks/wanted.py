@@ -55,8 +55,9 @@ _raws = msgspec.json.Decoder(list[msgspec.Raw])
 def parse_one(body: bytes, now: datetime, key: str | None) -> NewTask:
     """The task in a JSON object; `BodyInvalid` or `ValueRefused` names the field at fault."""
     wanted = decode(body, _one)
-    refuse_repeated_fields(body)
+    # What the decoder passed over, as a payload that stays as it came, is read once: a handler will have to.
     decode(bytes(wanted.payload), _any)
+    refuse_repeated_fields(body)
     if key is not None and wanted.id is not None and wanted.id != key:
         raise ValueRefused("The Idempotency-Key and the field 'id' differ; send one of them.", field="/id")
     return NewTask(

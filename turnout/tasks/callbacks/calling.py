@@ -85,8 +85,6 @@ class CallbackRunner:
         except TargetRefused as refused:
             raise Fail(f"This URL is not called: {refused}.") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            if isinstance(error, aiohttp.ClientConnectorError) and _refused(error) is not None:
-                raise Fail(f"This URL is not called: {_refused(error)}.") from None
             raise CallbackFailed(f"no answer: {type(error).__name__}: {str(error)[:200]}") from None
 
     async def close(self) -> None:
@@ -202,14 +200,6 @@ def _result(host: str, port: int, address: str) -> ResolveResult:
         proto=0,
         flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
     )
-
-
-def _refused(error: BaseException) -> TargetRefused | None:
-    """The refusal that a library's error wraps."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, TargetRefused):
-        cause = cause.__cause__ or cause.__context__
-    return cause
 
 
 def _retry_after(answer: aiohttp.ClientResponse, clock: Clock) -> float | None:
