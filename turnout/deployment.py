@@ -127,6 +127,13 @@ TASK_FUNCTIONS = (
         roles=_TASKS_ADDING_ROLES,
     ),
     Function(
+        name="delay",
+        paths=("/delay",),
+        access="private",
+        settings=(*_TASKS_ADDING, "TURNOUT_DELAY_SERVICES"),
+        roles=_TASKS_ADDING_ROLES,
+    ),
+    Function(
         name="due",
         paths=("/due",),
         access="private",
@@ -154,6 +161,8 @@ TASK_JOBS = (
             "TURNOUT_HANDLERS",
             "TURNOUT_CALLBACK_HOSTS",
             "TURNOUT_CALLBACK_SECRETS",
+            "TURNOUT_DELAY_SERVICES",
+            "TURNOUT_DELAY_TOPIC",
             "TURNOUT_LANES",
             "TURNOUT_IDLE_SECONDS",
         ),

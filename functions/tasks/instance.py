@@ -10,6 +10,7 @@ from functions.http.deadline import SharedDeadline
 from functions.http.process import prepare_process
 from turnout.gcp.tasks.settings import Settings
 from turnout.gcp.tasks.wiring import Wiring
+from turnout.tasks.delaying import Delaying
 from turnout.tasks.herding import Herding
 from turnout.tasks.intake import TaskIntake
 from turnout.tasks.reading import TaskReader
@@ -39,6 +40,12 @@ def body_deadline() -> SharedDeadline:
 def intake() -> TaskIntake:
     """The intake."""
     return _wiring().intake()
+
+
+@cache
+def delaying() -> Delaying:
+    """The wire format of the delay-queue service."""
+    return _wiring().delaying()
 
 
 @cache

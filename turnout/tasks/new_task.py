@@ -26,6 +26,8 @@ TIMEOUT_SECONDS_MAX = 86_400.0
 RESULT_TTL_SECONDS_MAX = 366 * 86_400.0
 #: W3C's traceparent has 55.
 TRACE_CHARACTERS_MAX = 100
+#: The handler of tasks that only come due: they are published, or pulled.
+BUILT_IN_DUE = "turnout.due"
 METHODS = ("POST", "PUT", "PATCH", "GET", "DELETE")
 
 
@@ -118,7 +120,7 @@ class Checking:
 
     def _check_handler(self, name: str, field: str) -> None:
         _expect(NAME.fullmatch(name) is not None, field, f"A handler's name is {NAMES}.")
-        if self._handlers.limits(name) is None:
+        if name != BUILT_IN_DUE and self._handlers.limits(name) is None:
             raise HandlerUnknown(name, self._handlers.names(), field=f"/{field}")
 
     def _check_sizes(self, new: NewTask) -> None:

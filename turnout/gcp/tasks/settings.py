@@ -28,6 +28,12 @@ class Settings(CloudSettings, TaskSettings):
     #: What callbacks are signed with: `whsec_…`, two at once while they change, between spaces.
     callback_secrets: SecretStr = SecretStr("")
 
+    # The wire format of the delay-queue service.
+    #: The addresses of services that contents name by `sn`: a JSON object of names and `https://host`.
+    delay_services: str = ""
+    #: The Pub/Sub topic that tasks without a callback are published to when they come due; empty: they are pulled.
+    delay_topic: str = ""
+
     @model_validator(mode="after")
     def _alarms_are_whole(self) -> Self:
         parts = self.alarms_queue.split("/")

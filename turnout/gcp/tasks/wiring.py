@@ -20,6 +20,7 @@ from turnout.queue.dead_letters import DeadLetterOffice
 from turnout.tasks.callbacks.addresses import Allowed
 from turnout.tasks.callbacks.signing import Signing
 from turnout.tasks.commits import Commits
+from turnout.tasks.delaying import Delaying, DueRunner, Services
 from turnout.tasks.either import EitherRunner
 from turnout.tasks.handler import assemble_lanes
 from turnout.tasks.handlers.finding import Handlers, find_handlers
@@ -125,12 +126,16 @@ class Wiring:
             self.commits,
             self.timetable,
             Topics(self.store, settings, clock=self.clock),
-            Checking(self.handlers, Allowed.read(settings.callback_hosts), settings),
+            Checking(self.handlers, self._allowed, settings),
             settings,
             clock=self.clock,
             chance=random.random,
             new_id=random_id,
         )
+
+    def delaying(self) -> Delaying:
+        """The wire format of the delay-queue service."""
+        return Delaying(self.intake(), self.store, self._services)
 
     def reader(self) -> TaskReader:
         """What answers questions about tasks."""
@@ -167,7 +172,7 @@ class Wiring:
             self.store,
             self.commits,
             self.timetable,
-            EitherRunner(handlers, self._callback_runner()),
+            EitherRunner(handlers, self._callback_runner(), self._due_runner()),
             settings,
             clock=self.clock,
             chance=random.random,
@@ -185,6 +190,18 @@ class Wiring:
         )
         handlers.on_exhausted = worker.stop
         return worker
+
+    @cached_property
+    def _services(self) -> Services:
+        return Services.read(self.settings.delay_services)
+
+    @cached_property
+    def _allowed(self) -> Allowed:
+        return self._services.allowed(Allowed.read(self.settings.callback_hosts))
+
+    def _due_runner(self) -> DueRunner:
+        name = self.settings.delay_topic
+        return DueRunner(self._connections.topic(name) if name else None)
 
     def _handler_runner(self) -> HandlerRunner:
         settings = self.settings
@@ -204,7 +221,7 @@ class Wiring:
         settings = self.settings
         runner = CallbackRunner(
             Signing.read(settings.callback_secrets.get_secret_value()),
-            Allowed.read(settings.callback_hosts),
+            self._allowed,
             settings,
             clock=self.clock,
         )
