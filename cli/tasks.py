@@ -24,6 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 TaskId = Annotated[int, typer.Argument(help="The task's id.", show_default=False, min=0)]
 TopicName = Annotated[str, typer.Argument(help="The topic.", show_default=False)]
 LIST_MAX = 1_000
+IDLE_SECONDS_MIN = 0.1
 STYLES = {"succeeded": "green", "failed": "red", "running": "cyan", "cancelled": "yellow"}
 
 
@@ -231,6 +232,25 @@ def watch(task: TaskId, as_json: Json = False) -> None:
     last = run(follow())
     if last is not None and last.state != "succeeded":
         raise CheckFailed(f"Task {task} has {'been cancelled' if last.state == 'cancelled' else last.state}.")
+
+
+@tasks_app.command(epilog=_examples("turnout tasks work", "turnout tasks work --idle-seconds 60"))
+def work(
+    idle_seconds: Annotated[
+        float, typer.Option(min=IDLE_SECONDS_MIN, help="End when the queue was idle for so long.")
+    ] = 2.0,
+    as_json: Json = False,
+) -> None:
+    """Run what is due, as the work job does; beside others, if they run. Handlers are imported from this folder."""
+    from cli import screen, tasks_core
+
+    progress = run(tasks_core.work(idle_seconds))
+    if as_json:
+        screen.print_json(progress)
+    else:
+        screen.console().print(
+            Text.assemble(("✓ ", "green"), f"{screen.counted(progress.messages, 'message')} handled")
+        )
 
 
 def _show(task: "TaskDocument", *, as_json: bool) -> None:

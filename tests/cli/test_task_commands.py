@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from emulators.stack import LocalCloud
 from tests.cli.conftest import Shell
-from tests.conftest import run_apart
 
 
 @pytest.fixture
@@ -55,10 +53,10 @@ def test_a_topic_is_paused_and_resumed(cloud_shell: Shell, topic: str) -> None:
     assert read(cloud_shell, "topic", topic)["is_paused"] is False
 
 
-def test_a_task_is_watched_to_its_end(cloud_shell: Shell, topic: str, local_cloud: LocalCloud) -> None:
+def test_a_task_is_watched_to_its_end(cloud_shell: Shell, topic: str) -> None:
     good = str(read(cloud_shell, "add", topic, "area", '{"width": 3}')["id"])
     bad = str(read(cloud_shell, "add", topic, "hopeless", '"the card is stolen"')["id"])
-    assert run_apart(local_cloud.run_job("work", settings={"TURNOUT_IDLE_SECONDS": "2"})) == [0]
+    assert "handled" in cloud_shell.done("tasks", "work", "--idle-seconds", "3")
     assert "succeeded" in cloud_shell.done("tasks", "watch", good)
     assert "30" in cloud_shell.done("tasks", "show", good)
     failed = cloud_shell("tasks", "watch", bad)

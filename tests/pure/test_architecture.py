@@ -80,6 +80,7 @@ ARROWS: dict[str, set[str]] = {
         "turnout.base",
         "turnout.queue",
         "turnout.votes",
+        "turnout.gcp.tasks",
         "turnout.gcp.votes",
         "turnout.deployment",
     },
