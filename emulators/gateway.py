@@ -62,7 +62,9 @@ def gateway(function_urls: Mapping[str, str], route: Route = function_for_path) 
         return await _forward(request, upstreams[function.name], function.name)
 
     application = web.Application(handler_args={"max_line_size": LINE_BYTES_MAX, "auto_decompress": False})
-    application.router.add_route("*", "/{path:.*}", handle)
+    application.router.add_route(
+        "*", "/{path:(?s:.*)}", handle
+    )  # an escaped line break is part of a path, too
     application.cleanup_ctx.append(_client)
     return application
 

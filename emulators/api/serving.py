@@ -58,7 +58,7 @@ async def serving(
     )
     application.add_routes(pages)
     application.router.add_route(
-        "*", "/{path:.*}", rest_handler([each for methods in services.values() for each in methods])
+        "*", "/{path:(?s:.*)}", rest_handler([each for methods in services.values() for each in methods])
     )
     async with contextlib.AsyncExitStack() as stack:
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)

@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
@@ -13,6 +14,7 @@ from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkI
 from tests.mutation.operators import CHOSEN, operator
 
 MUTATED = ("turnout/queue", "turnout/votes")
+STARRED = frozenset({"parameters", "argument", "dictorsetmaker"})
 
 
 class Mutant:
@@ -65,9 +67,15 @@ def _mutants_of(root: Path, path: Path) -> Iterator[Mutant]:
     tree = get_ast(path.read_text())
     for name in CHOSEN:
         made = operator(name)
-        lines = [start[0] for node in ast_nodes(tree) for start, _ in made.mutation_positions(node)]
-        for occurrence, line in enumerate(lines):
-            yield Mutant(root, path.relative_to(root).as_posix(), name, occurrence, line)
+        found = [(start[0], node) for node in ast_nodes(tree) for start, _ in made.mutation_positions(node)]
+        for occurrence, (line, node) in enumerate(found):
+            if not _is_no_operation(node):
+                yield Mutant(root, path.relative_to(root).as_posix(), name, occurrence, line)
+
+
+def _is_no_operation(node: Any) -> bool:
+    """Whether stars are no product or power: they say what is passed by name, or take a mapping apart."""
+    return node.type == "operator" and str(node.parent.type) in STARRED
 
 
 def sample(mutants: Sequence[Mutant], size: int, seed: int) -> list[Mutant]:

@@ -79,9 +79,16 @@ def test_a_fault_in_what_is_left_to_the_address_names_its_field(
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"itemID": null}', b'{"poll": null, "choice": "Ada"}', b'{"itemID": 7}', b'["Ada"]']
+    "body",
+    [
+        b'{"itemID": null}',
+        b'{"poll": null, "choice": "Ada"}',
+        b'{"itemID": 7}',
+        b'["Ada"]',
+        b'{"itemID": "Ada", "item": "Ada"}',
+    ],
 )
-def test_what_is_left_out_is_not_given_as_null(body: bytes) -> None:
+def test_an_item_has_no_null_no_number_and_no_field_that_is_not_known(body: bytes) -> None:
     with pytest.raises(BodyInvalid):
         parse_item(body, "finals")
 

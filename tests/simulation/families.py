@@ -7,4 +7,4 @@ from tests.simulation.simulation import Outcome
 from tests.simulation.tasks.run import run as run_tasks
 from tests.simulation.votes.run import run as run_votes
 
-RUNS: dict[str, Callable[[int], Outcome]] = {"queue": run_queue, "tasks": run_tasks, "votes": run_votes}
+RUNS: dict[str, Callable[..., Outcome]] = {"queue": run_queue, "tasks": run_tasks, "votes": run_votes}

@@ -16,12 +16,18 @@ from tests.simulation.weather import Weather
 from turnout.base.errors import TurnoutError
 from turnout.queue.batcher import Batcher, Confirmation
 from turnout.queue.consumer import Consumer
+from turnout.queue.settings import QueueSettings
 
 TURNS_MAX = 200_000
 CLOCK_OFF_SECONDS_MAX = 0.5
 SIGKILL_AFTER_SECONDS = 10.0
 #: What a clean-up may take beyond the time that a consumer gives itself.
 SHUTDOWN_LATE_SECONDS_MAX = 0.5
+
+#: Bugs in what is left behind by the dead are rarely seen: a consumer has to die at the wrong moment, and another one after it.
+GRIM_SHARE = 0.4
+GRIM_END_SECONDS_MAX = 8.0
+END_SECONDS_MAX = 20.0
 
 Played = TypeVar("Played", bound="Simulation")
 
@@ -96,6 +102,8 @@ class Simulation(ABC):
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.chance = random.Random(seed)
+        #: Whether nearly every consumer is killed soon, most of them while they hold something.
+        self._grim = self.chance.random() < GRIM_SHARE
         self.crash: BaseException | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._unexpected)
@@ -142,6 +150,36 @@ class Simulation(ABC):
         self._processes.append(process)
         return process
 
+    async def _schedule(
+        self, start: Callable[[int], Coroutine[Any, Any, None]], *, every_seconds: float, running_max: int
+    ) -> None:
+        """Another one every few seconds, as long as not too many run; each is told how many do."""
+        running: list[asyncio.Task[None]] = []
+        while True:
+            running = [task for task in running if not task.done()]
+            if len(running) < running_max:
+                running.append(self._start_world(start(len(running))))
+            await asyncio.sleep(every_seconds)
+
+    def _draw_end(self, *ends: tuple[float, float, Callable[[], object]]) -> None:
+        """How a process ends before its time: each end's share in most seeds, its share in grim ones, and what it is."""
+        if self.weather.healed:
+            return
+        drawn = self.chance.random()
+        for share, grim_share, end in ends:
+            drawn -= grim_share if self._grim else share
+            if drawn < 0:
+                within_seconds = GRIM_END_SECONDS_MAX if self._grim else END_SECONDS_MAX
+                self._loop.call_later(self.chance.uniform(0.1, within_seconds), end)
+                return
+
+    async def _watch_consumer(
+        self, consumer: Consumer, work: asyncio.Task[Any], settings: QueueSettings, lane_messages_max: int = 0
+    ) -> None:
+        """Checks a consumer's bound: a lane holds what it has leased, or `lane_messages_max` if it leases meanwhile."""
+        held_max = settings.lanes * (lane_messages_max or settings.lease_messages_max)
+        await self._watch(work, lambda: consumer.held <= held_max, "holds too many leases")
+
     def _watch_batcher(self, process: Process, batcher: Batcher[Any, Any], pending_items_max: int) -> None:
         """Checks a batcher's bound whenever items come in; with its process the connections of its callers break."""
         add = batcher.add
@@ -164,6 +202,15 @@ class Simulation(ABC):
         if process.alive:
             self.cloud.note(process.name, "killed")
             process.kill()
+
+    def _kill_when_it_holds(self, process: Process, consumer: Consumer) -> None:
+        """Kills a consumer after it has leased something and before it says so."""
+        self._start_world(self._kill_holder(process, consumer))
+
+    async def _kill_holder(self, process: Process, consumer: Consumer) -> None:
+        while process.alive and not consumer.held:  # noqa: ASYNC110  # a consumer tells nobody
+            await asyncio.sleep(0.05)
+        self._kill(process)
 
     async def _watch(self, work: asyncio.Task[Any], holds: Any = lambda: True, fault: str = "") -> None:
         """Waits for a process's work; faults of services end it, as they end a job."""

@@ -162,10 +162,15 @@ def _ids_of(change: Change) -> tuple[int, ...]:
 
 
 def _note_made(items: Sequence[_Item], versions: Sequence[int]) -> None:
-    changed, others = versions[: len(items)], iter(versions[len(items) :])
-    for item, version in zip(items, changed, strict=True):
-        born = None if item.change.born is None else Stored(item.change.born, next(others))
-        item.outcome = Made(Stored(item.change.after, version), born)
+    births = [item.change.born for item in items if item.change.born is not None]
+    born = {
+        task.id: Stored(task, version) for task, version in zip(births, versions[len(items) :], strict=True)
+    }
+    for item, version in zip(items, versions[: len(items)], strict=True):
+        change = item.change
+        item.outcome = Made(
+            Stored(change.after, version), None if change.born is None else born[change.born.id]
+        )
 
 
 def _outcome(change: Change, found: Mapping[int, Stored]) -> Made | Lost | None:

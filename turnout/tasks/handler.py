@@ -40,7 +40,8 @@ class TaskHandler:
         self._attempting = attempting
         self._settings = settings
         self._chance = chance
-        self._working: set[asyncio.Task[None]] = set()
+        #: In the order of their beginning: a set of asyncio's has another one in each run.
+        self._working: dict[asyncio.Task[None], None] = {}
         #: Messages that are neither acknowledged nor released.
         self._held = 0
         self._stopping = Stopping()
@@ -58,7 +59,7 @@ class TaskHandler:
         for carried, same in (await self._read(messages, leases)).values():
             self._held += len(same)
             work = asyncio.create_task(self._handle(carried, same, leases))
-            self._working.add(work)
+            self._working[work] = None
             work.add_done_callback(self._ended)
         await self._until(self._settings.lane_tasks_max - self._settings.lease_messages_max)
 
@@ -72,9 +73,9 @@ class TaskHandler:
         await cancel_all(self._under_way)
 
     @property
-    def _under_way(self) -> set[asyncio.Task[None]]:
+    def _under_way(self) -> list[asyncio.Task[None]]:
         acknowledging = self._acknowledging
-        return self._working | (set() if acknowledging is None or acknowledging.done() else {acknowledging})
+        return [*self._working, *([] if acknowledging is None or acknowledging.done() else [acknowledging])]
 
     async def _until(self, held_max: int) -> None:
         while self._held > held_max and self._fault is None and (under_way := self._under_way):
@@ -83,7 +84,7 @@ class TaskHandler:
             raise self._fault
 
     def _ended(self, work: asyncio.Task[None]) -> None:
-        self._working.discard(work)
+        self._working.pop(work, None)
         if not work.cancelled() and work.exception() is not None:
             # A mistake of ours ends the consumer; faults of services were seen to.
             self._fault = self._fault or work.exception()

@@ -15,16 +15,16 @@ from turnout.votes.settings import VoteSettings
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """What a drain has done so far."""
 
-    messages: int = 0
-    bundles: int = 0
-    votes: int = 0
-    duplicates: int = 0
-    dead_letters: int = 0
-    commits: int = 0
-    conflicts: int = 0
-    released: int = 0
+    messages: int
+    bundles: int
+    votes: int
+    duplicates: int
+    dead_letters: int
+    commits: int
+    conflicts: int
+    released: int
     #: From the first lease to the last acknowledgement.
-    busy_seconds: float = 0.0
+    busy_seconds: float
 
 
 class Drain:

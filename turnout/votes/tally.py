@@ -32,9 +32,9 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 class Sums(msgspec.Struct, frozen=True):
     """One side of the books: what the shards, or the ledger's entries, add up to."""
 
-    votes: int = 0
-    duplicates: int = 0
-    bundles: int = 0
+    votes: int
+    duplicates: int
+    bundles: int
 
 
 class Books(msgspec.Struct, frozen=True, kw_only=True):

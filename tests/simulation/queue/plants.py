@@ -1,82 +1,44 @@
-"""Planted bugs of the queue: each stands between the consumer and the wire, and the simulation must find it."""
+"""Planted bugs of the queue, seen by a family of two lines: the simulation must find each."""
 
-import random
 from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
+from tests.simulation import plants
 from tests.simulation.queue.sums import Numbers, SumCloud, read
-from turnout.base.errors import OutcomeUnknown
-from turnout.queue.message import Message, Outgoing
-from turnout.queue.ports import ConsumerLog, ConsumerRecord, Subscription, Topic
+from turnout.queue.message import Outgoing
+from turnout.queue.ports import ConsumerLog, ConsumerRecord, Subscription
 
 
-class Plant:
-    """No bug: every port as it is."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self.chance = chance
-
-    def topic(self, inner: Topic) -> Topic:
-        return inner
-
-    def subscription(self, inner: Subscription) -> Subscription:
-        return inner
-
-    def consumer_log(self, inner: ConsumerLog) -> ConsumerLog:
-        return inner
+class Plant(plants.QueuePlant):
+    """No bug: every part as it is."""
 
     def cloud(self, cloud: SumCloud) -> SumCloud:
         return cloud
 
 
-class _Passing:
-    def __init__(self, inner: Subscription) -> None:
-        self._inner = inner
-
-    async def lease(self, messages_max: int, *, wait_seconds: float) -> list[Message]:
-        return await self._inner.lease(messages_max, wait_seconds=wait_seconds)
-
-    async def acknowledge(self, ack_ids: Sequence[str]) -> None:
-        await self._inner.acknowledge(ack_ids)
-
-    async def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
-        await self._inner.extend(ack_ids, seconds)
-
-    async def release(self, ack_ids: Sequence[str]) -> None:
-        await self._inner.release(ack_ids)
+class AcknowledgesBeforeHandling(plants.AcknowledgesBeforeHandling, Plant):
+    pass
 
 
-class AcknowledgesBeforeHandling(Plant):
-    """What is leased is deleted at once."""
-
-    class Early(_Passing):
-        async def lease(self, messages_max: int, *, wait_seconds: float) -> list[Message]:
-            messages = await super().lease(messages_max, wait_seconds=wait_seconds)
-            if messages:
-                await super().acknowledge([message.ack_id for message in messages])
-            return messages
-
-    def subscription(self, inner: Subscription) -> Subscription:
-        return self.Early(inner)
+class AcknowledgesWhatItGivesUp(plants.AcknowledgesWhatItGivesUp, Plant):
+    pass
 
 
-class AcknowledgesWhatItGivesUp(Plant):
-    """What could not be handled is deleted instead of released."""
+class PromisesWhatItDoesNotKnow(plants.PromisesWhatItDoesNotKnow, Plant):
+    pass
 
-    class GivingUp(_Passing):
-        async def release(self, ack_ids: Sequence[str]) -> None:
-            await self.acknowledge(ack_ids)
 
-    def subscription(self, inner: Subscription) -> Subscription:
-        return self.GivingUp(inner)
+class NamesMessagesAnew(plants.NamesMessagesAnew, Plant):
+    def renamed(self, message: Outgoing, new_id: str) -> Outgoing:
+        return Outgoing(msgspec.json.encode(msgspec.structs.replace(read(message.data), id=new_id)))
 
 
 class NeverExtends(Plant):
     """Leases end under the handlers' hands."""
 
-    class Letting(_Passing):
+    class Letting(plants.PassingSubscription):
         async def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
             pass
 
@@ -116,46 +78,6 @@ class SaysThatItEnded(Plant):
 
     def consumer_log(self, inner: ConsumerLog) -> ConsumerLog:
         return self.Early(inner)
-
-
-class PromisesWhatItDoesNotKnow(Plant):
-    """A publish whose answer was lost is confirmed."""
-
-    class Hopeful:
-        def __init__(self, inner: Topic) -> None:
-            self._inner = inner
-
-        async def publish(self, messages: Sequence[Outgoing], *, timeout_seconds: float) -> None:
-            try:
-                await self._inner.publish(messages, timeout_seconds=timeout_seconds)
-            except OutcomeUnknown:
-                return
-
-    def topic(self, inner: Topic) -> Topic:
-        return self.Hopeful(inner)
-
-
-class NamesMessagesAnew(Plant):
-    """Each attempt to publish has ids of its own."""
-
-    class Renaming:
-        def __init__(self, inner: Topic, chance: random.Random) -> None:
-            self._inner = inner
-            self._chance = chance
-
-        async def publish(self, messages: Sequence[Outgoing], *, timeout_seconds: float) -> None:
-            renamed = [
-                Outgoing(
-                    msgspec.json.encode(
-                        msgspec.structs.replace(read(each.data), id=f"{self._chance.getrandbits(128):032x}")
-                    )
-                )
-                for each in messages
-            ]
-            await self._inner.publish(renamed, timeout_seconds=timeout_seconds)
-
-    def topic(self, inner: Topic) -> Topic:
-        return self.Renaming(inner, self.chance)
 
 
 class AddsWhateverComes(Plant):

@@ -73,7 +73,13 @@ class QueueSimulation(Simulation):
         )
 
     async def _course(self) -> None:
-        self._start_world(self._schedule_consumers())
+        self._start_world(
+            self._schedule(
+                self._consume,
+                every_seconds=self.chance.uniform(3, 12),
+                running_max=self.chance.choice((1, 2, 3)),
+            )
+        )
         self._start_world(self._poison())
         self._start_world(self._watch_whether_drained())
         producing = [self._start_world(self._produce()) for _ in range(self.chance.choice((1, 2)))]
@@ -153,18 +159,7 @@ class QueueSimulation(Simulation):
 
     # Consumers.
 
-    async def _schedule_consumers(self) -> None:
-        """Another one every few seconds, as long as not too many run."""
-        every_seconds = self.chance.uniform(3, 12)
-        consumers_max = self.chance.choice((1, 2, 3))
-        running: list[asyncio.Task[None]] = []
-        while True:
-            running = [task for task in running if not task.done()]
-            if len(running) < consumers_max:
-                running.append(self._start_world(self._consume()))
-            await asyncio.sleep(every_seconds)
-
-    async def _consume(self) -> None:
+    async def _consume(self, _running: int) -> None:
         process = self._new_process("consumer")
         wire = self._wire(process)
         settings = self.settings
@@ -179,22 +174,12 @@ class QueueSimulation(Simulation):
             chance=self.chance.random,
         )
         consuming = process.start(consumer.run())
-        end = self.chance.random() if not self.weather.healed else 1.0
-        if end < 0.1:
-            self._loop.call_later(self.chance.uniform(0.1, 20), self._kill, process)
-        elif end < 0.35:
-            self._start_world(self._kill_when_it_holds(process, consumer))
-        elif end < 0.5:
-            self._loop.call_later(self.chance.uniform(0.1, 20), self._terminate, process, consumer, consuming)
-        held_max = settings.lanes * settings.lease_messages_max
-        await self._watch(consuming, lambda: consumer.held <= held_max, "holds too many leases")
-
-    async def _kill_when_it_holds(self, process: Process, consumer: Consumer) -> None:
-        """Kills a consumer after it has leased something and before it says so."""
-        await asyncio.sleep(self.chance.uniform(0, 10))
-        while process.alive and not consumer.held:  # noqa: ASYNC110  # a consumer tells nobody
-            await asyncio.sleep(0.05)
-        self._kill(process)
+        self._draw_end(
+            (0.1, 0.02, partial(self._kill, process)),
+            (0.25, 0.85, partial(self._kill_when_it_holds, process, consumer)),
+            (0.15, 0.05, partial(self._terminate, process, consumer, consuming)),
+        )
+        await self._watch_consumer(consumer, consuming, settings)
 
     async def _poison(self) -> None:
         """A stranger publishes what nobody can read."""

@@ -159,7 +159,7 @@ class TakesLostAnswersForDone(Plant):
             try:
                 return await super().commit(changes, book_shard=book_shard)
             except OutcomeUnknown:
-                return [0 for _ in changes]
+                return [0] * (len(changes) + sum(change.born is not None for change in changes))
 
     def store(self, inner: TaskStore) -> TaskStore:
         return self.Store(inner)

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -147,7 +148,13 @@ class TaskSimulation(Simulation):
         )
 
     async def _course(self) -> None:
-        self._start_world(self._schedule_workers())
+        self._start_world(
+            self._schedule(
+                self._work,
+                every_seconds=self.chance.uniform(3, 10),
+                running_max=self.chance.choice((1, 2, 3)),
+            )
+        )
         self._start_world(self._ring_alarms())
         self._start_world(self._sweep())
         self._start_world(self._steer())
@@ -245,17 +252,7 @@ class TaskSimulation(Simulation):
 
     # Workers.
 
-    async def _schedule_workers(self) -> None:
-        every_seconds = self.chance.uniform(3, 10)
-        workers_max = self.chance.choice((1, 2, 3))
-        running: list[asyncio.Task[None]] = []
-        while True:
-            running = [task for task in running if not task.done()]
-            if len(running) < workers_max:
-                running.append(self._start_world(self._work()))
-            await asyncio.sleep(every_seconds)
-
-    async def _work(self) -> None:
+    async def _work(self, _running: int) -> None:
         process, settings = self._new_process("worker"), self.settings
         part = Part(self, process)
         handlers = assemble_lanes(
@@ -280,15 +277,13 @@ class TaskSimulation(Simulation):
             chance=self.chance.random,
         )
         working = process.start(consumer.run())
-        end = self.chance.random() if not self.weather.healed else 1.0
-        if end < 0.3:
-            self._loop.call_later(self.chance.uniform(0.1, 20), self._kill, process)
-        elif end < 0.5:
-            self._loop.call_later(self.chance.uniform(0.1, 20), self._suspend, process)
-        elif end < 0.65:
-            self._loop.call_later(self.chance.uniform(0.1, 20), self._terminate, process, consumer, working)
-        held_max = settings.lanes * settings.lane_tasks_max
-        await self._watch(working, lambda: consumer.held <= held_max, "holds too many leases")
+        self._draw_end(
+            (0.1, 0.02, partial(self._kill, process)),
+            (0.2, 0.5, partial(self._kill_when_it_holds, process, consumer)),
+            (0.2, 0.3, partial(self._suspend, process)),
+            (0.15, 0.15, partial(self._terminate, process, consumer, working)),
+        )
+        await self._watch_consumer(consumer, working, settings, settings.lane_tasks_max)
 
     def _suspend(self, process: Process) -> None:
         """A machine stands still for longer than its leases live, and comes back."""

@@ -1,4 +1,4 @@
-"""Planted bugs: each stands between the real core and the wire, and the simulation must find it."""
+"""Planted bugs of votes: each stands between the core and the wire, and the simulation must find it."""
 
 import random
 from collections.abc import Sequence
@@ -7,9 +7,10 @@ from datetime import datetime
 import msgspec
 
 from tests.factories import messages_of
+from tests.simulation import plants
 from turnout.base.errors import OutcomeUnknown
-from turnout.queue.message import Message, Outgoing
-from turnout.queue.ports import ConsumerLog, ConsumerRecord, Subscription, Topic
+from turnout.queue.message import Outgoing
+from turnout.queue.ports import ConsumerLog, ConsumerRecord
 from turnout.votes.bundle import decode
 from turnout.votes.fold import Posting
 from turnout.votes.poll import Poll
@@ -17,43 +18,14 @@ from turnout.votes.ports import Counters, Tallies
 from turnout.votes.tally import Books, Tally
 
 
-class Plant:
-    """No bug: every port as it is."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self.chance = chance
-
-    def topic(self, inner: Topic) -> Topic:
-        return inner
-
-    def subscription(self, inner: Subscription) -> Subscription:
-        return inner
+class Plant(plants.QueuePlant):
+    """No bug: every part as it is."""
 
     def counters(self, inner: Counters) -> Counters:
         return inner
 
-    def consumer_log(self, inner: ConsumerLog) -> ConsumerLog:
-        return inner
-
     def tallies(self, inner: Tallies) -> Tallies:
         return inner
-
-
-class _Subscription:
-    def __init__(self, inner: Subscription) -> None:
-        self._inner = inner
-
-    async def lease(self, messages_max: int, *, wait_seconds: float) -> list[Message]:
-        return await self._inner.lease(messages_max, wait_seconds=wait_seconds)
-
-    async def acknowledge(self, ack_ids: Sequence[str]) -> None:
-        await self._inner.acknowledge(ack_ids)
-
-    async def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
-        await self._inner.extend(ack_ids, seconds)
-
-    async def release(self, ack_ids: Sequence[str]) -> None:
-        await self._inner.release(ack_ids)
 
 
 class _Counters:
@@ -74,32 +46,21 @@ class _Counters:
         return await self._inner.books(poll)
 
 
-class AcknowledgesBeforeCounting(Plant):
-    """As Google's own migration sample does."""
-
-    class Early(_Subscription):
-        async def lease(self, messages_max: int, *, wait_seconds: float) -> list[Message]:
-            messages = await super().lease(messages_max, wait_seconds=wait_seconds)
-            if messages:
-                await super().acknowledge([message.ack_id for message in messages])
-            return messages
-
-        async def acknowledge(self, ack_ids: Sequence[str]) -> None:
-            pass
-
-    def subscription(self, inner: Subscription) -> Subscription:
-        return self.Early(inner)
+class AcknowledgesBeforeCounting(plants.AcknowledgesBeforeHandling, Plant):
+    pass
 
 
-class AcknowledgesWhatItGivesUp(Plant):
-    """A lease that could not be counted is deleted instead of released."""
+class AcknowledgesWhatItGivesUp(plants.AcknowledgesWhatItGivesUp, Plant):
+    pass
 
-    class GivingUp(_Subscription):
-        async def release(self, ack_ids: Sequence[str]) -> None:
-            await self.acknowledge(ack_ids)
 
-    def subscription(self, inner: Subscription) -> Subscription:
-        return self.GivingUp(inner)
+class PromisesWhatItDoesNotKnow(plants.PromisesWhatItDoesNotKnow, Plant):
+    pass
+
+
+class NamesBundlesAnew(plants.NamesMessagesAnew, Plant):
+    def renamed(self, message: Outgoing, new_id: str) -> Outgoing:
+        return messages_of([msgspec.structs.replace(decode(message.data), id=new_id)])[0]
 
 
 class IncrementsWithoutLedger(Plant):
@@ -163,42 +124,6 @@ class TakesUnknownForCounted(Plant):
 
     def counters(self, inner: Counters) -> Counters:
         return self.Trusting(inner, self.chance)
-
-
-class NamesBundlesAnew(Plant):
-    """Each attempt to publish has bundle ids of its own."""
-
-    class Renaming:
-        def __init__(self, inner: Topic, chance: random.Random) -> None:
-            self._inner = inner
-            self._chance = chance
-
-        async def publish(self, messages: Sequence[Outgoing], *, timeout_seconds: float) -> None:
-            renamed = [
-                msgspec.structs.replace(decode(message.data), id=f"{self._chance.getrandbits(128):032x}")
-                for message in messages
-            ]
-            await self._inner.publish(messages_of(renamed), timeout_seconds=timeout_seconds)
-
-    def topic(self, inner: Topic) -> Topic:
-        return self.Renaming(inner, self.chance)
-
-
-class PromisesWhatItDoesNotKnow(Plant):
-    """A publish whose answer was lost is answered with 2xx."""
-
-    class Hopeful:
-        def __init__(self, inner: Topic) -> None:
-            self._inner = inner
-
-        async def publish(self, messages: Sequence[Outgoing], *, timeout_seconds: float) -> None:
-            try:
-                await self._inner.publish(messages, timeout_seconds=timeout_seconds)
-            except OutcomeUnknown:
-                return
-
-    def topic(self, inner: Topic) -> Topic:
-        return self.Hopeful(inner)
 
 
 class CertifiesWithoutWaitingForLeases(Plant):

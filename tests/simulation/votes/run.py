@@ -3,6 +3,7 @@
 import asyncio
 import random
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from pydantic import SecretStr
@@ -85,7 +86,13 @@ class VoteSimulation(Simulation):
         for poll in self._polls:
             await self.cloud.polls.create(poll)
         self._start_world(self._keep_intakes())
-        self._start_world(self._schedule_drains())
+        self._start_world(
+            self._schedule(
+                self._drain,
+                every_seconds=self.chance.uniform(4, 15),
+                running_max=self.chance.choice((1, 1, 2, 3)),
+            )
+        )
         self._start_world(self._schedule_persists())
         for poll in self._polls:
             self._start_world(self._administrate(poll))
@@ -211,17 +218,6 @@ class VoteSimulation(Simulation):
 
     # Drains.
 
-    async def _schedule_drains(self) -> None:
-        """Cloud Scheduler: an execution every few seconds, as long as not too many run."""
-        every_seconds = self.chance.uniform(4, 15)
-        tasks_max = self.chance.choice((1, 1, 2, 3))
-        running: list[asyncio.Task[None]] = []
-        while True:
-            running = [task for task in running if not task.done()]
-            if len(running) < tasks_max:
-                running.append(self._start_world(self._drain(len(running))))
-            await asyncio.sleep(every_seconds)
-
     async def _drain(self, task_index: int) -> None:
         process = self._new_process("drain")
         settings = self.settings.model_copy(
@@ -242,15 +238,12 @@ class VoteSimulation(Simulation):
             chance=self.chance.random,
         )
         draining = process.start(drain.run())
-        end = self.chance.random() if not self.weather.healed else 1.0
-        if end < 0.25:
-            self._loop.call_later(self.chance.uniform(0.1, 20), self._kill, process)
-        elif end < 0.45:
-            self._loop.call_later(
-                self.chance.uniform(0.1, 20), self._terminate, process, drain.consumer, draining
-            )
-        held_max = settings.lanes * settings.lease_messages_max
-        await self._watch(draining, lambda: drain.consumer.held <= held_max, "holds too many leases")
+        self._draw_end(
+            (0.1, 0.02, partial(self._kill, process)),
+            (0.2, 0.85, partial(self._kill_when_it_holds, process, drain.consumer)),
+            (0.2, 0.05, partial(self._terminate, process, drain.consumer, draining)),
+        )
+        await self._watch_consumer(drain.consumer, draining, settings)
 
     # Persistence and administration.
 
