@@ -114,13 +114,15 @@ class Claiming:
             raise
 
     async def _call_off(self, making: "asyncio.Future[Made | Lost]", asked_at: float) -> None:
-        done, _ = await asyncio.wait((making,), timeout=GIVE_BACK_SECONDS)
-        if not done:
+        """Gives back what a claim brings that nobody wants any more, all within `GIVE_BACK_SECONDS`."""
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                outcome = await asyncio.shield(making)
+                if isinstance(outcome, Made) and outcome.stored.task.state is State.RUNNING:
+                    await self.give_back(self._holding(outcome.stored, asked_at))
+        except (TimeoutError, ServiceUnavailable, QueueUnavailable):
+            # Nobody knows what came of it; a lease that was taken ends by itself.
             making.add_done_callback(_forget)
-        elif making.exception() is None and isinstance(outcome := making.result(), Made):
-            holding = self._holding(outcome.stored, asked_at)
-            if outcome.stored.task.state is State.RUNNING and holding.lease_seconds_left > 0:
-                await self.give_back(holding)
 
     @property
     def _wait_seconds_max(self) -> float:

@@ -14,13 +14,15 @@ from tests.conftest import run_apart
 from tests.deadlines import WAIT_SECONDS_MAX
 
 Json = dict[str, Any]
+#: Leases are renewed each three seconds: with that, a task's progress is stored and its cancellation heard of.
+SETTINGS = {"TURNOUT_IDLE_SECONDS": "600", "TURNOUT_TASK_LEASE_SECONDS": "9", "TURNOUT_SHUTDOWN_SECONDS": "2"}
 Adder = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
 def workers(local_cloud: LocalCloud) -> Iterator[Execution]:
     """Two workers, started once for the module's tests."""
-    execution = local_cloud.start_job("work", tasks=2, settings={"TURNOUT_IDLE_SECONDS": "600"})
+    execution = local_cloud.start_job("work", tasks=2, settings=SETTINGS)
     yield execution
     run_apart(execution.stop())
 

@@ -24,7 +24,7 @@ from emulators.run import Execution
 from emulators.stack import LocalCloud
 from tests.conftest import run_apart
 from tests.deadlines import WAIT_SECONDS_MAX
-from tests.emulated.tasks.conftest import Json
+from tests.emulated.tasks.conftest import SETTINGS, Json
 
 PUSHED = "delay_base_push"
 
@@ -94,7 +94,7 @@ def pushed(local_cloud: LocalCloud) -> Iterator[Callable[[], Json]]:
     def take() -> Json:
         until = time.monotonic() + WAIT_SECONDS_MAX
         while time.monotonic() < until:
-            pulled = subscriber.pull(subscription=subscription, max_messages=1, timeout=30)
+            pulled = subscriber.pull(subscription=subscription, max_messages=1, timeout=WAIT_SECONDS_MAX)
             for each in pulled.received_messages:
                 subscriber.acknowledge(subscription=subscription, ack_ids=[each.ack_id])
                 return dict(json.loads(each.message.data))
@@ -108,9 +108,7 @@ def pushed(local_cloud: LocalCloud) -> Iterator[Callable[[], Json]]:
 @pytest.fixture(scope="module", autouse=True)
 def workers(local_cloud: LocalCloud, pushed: object) -> Iterator[Execution]:
     """A worker that publishes what comes due without a callback."""
-    execution = local_cloud.start_job(
-        "work", settings={"TURNOUT_IDLE_SECONDS": "600", "TURNOUT_DELAY_TOPIC": PUSHED}
-    )
+    execution = local_cloud.start_job("work", settings={**SETTINGS, "TURNOUT_DELAY_TOPIC": PUSHED})
     yield execution
     run_apart(execution.stop())
 
