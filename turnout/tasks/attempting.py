@@ -16,7 +16,7 @@ from turnout.tasks.claiming import Claiming
 from turnout.tasks.holding import Holding, LeaseLost
 from turnout.tasks.running import Fail, Retry, Run, Runner, Snooze
 from turnout.tasks.settings import TaskSettings
-from turnout.tasks.task import Task
+from turnout.tasks.task import State, Task
 from turnout.tasks.timetable import Timetable
 
 log = structlog.get_logger()
@@ -63,7 +63,9 @@ class Attempting:
             log.warning("a task is not run here any more", task=holding.stored.task.id, why=str(lost))
         except asyncio.CancelledError:
             await cancel_all([running])
-            await self._claiming.give_back(holding)
+            # Once it is settled, only its next wake-up is under way: the sweep, or its message, sees to that.
+            if holding.stored.task.state is State.RUNNING:
+                await self._claiming.give_back(holding)
             raise
         finally:
             await cancel_all([keeping, running])

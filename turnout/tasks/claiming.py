@@ -24,7 +24,7 @@ log = structlog.get_logger()
 #: Looks at a task that others change all the time, before its message is released.
 LOOKS_MAX = 8
 #: At a shutdown: for giving back what runs. It comes off the time in which the consumer releases its messages.
-GIVE_BACK_SECONDS = 0.4
+GIVE_BACK_SECONDS = 0.3
 #: Beyond what is published ahead and what clocks differ by: an alarm rings at the beginning of its second.
 WAIT_MARGIN_SECONDS = 1.0
 STORE = "The tasks' store"
