@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from emulators.run import Execution
+from emulators.execution import Execution
 from emulators.stack import LocalCloud
 from turnout.gcp.votes.wiring import Wiring
 from turnout.votes.poll import OnePer, Poll

@@ -31,6 +31,8 @@ CALLS_AT_ONCE = 64
 BODY = b'{"poll": "finals", "choice": "Ada", "at": "2026-11-21T12:00:00Z", "note": "about a hundred bytes"}'
 SECONDS_MAX = 300
 IDLE_SECONDS = 10.0
+EMPTY_CALLS = 10_000
+DAY_SECONDS = 86_400
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -44,12 +46,16 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 
     per_second: int
     cpu_us: int
+    #: What the load itself needed for each: it shares the machine.
+    load_cpu_us: int
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What a run found."""
 
     load_average: float
+    #: Of an empty gRPC server, by the same calls.
+    empty_calls: list[Rate]
     creates: list[Rate]
     dispatches: list[Rate]
     scheduled_tasks: int
@@ -111,7 +117,7 @@ class Target(asyncio.Protocol):
 
 
 async def create(channel: Any, queues: Sequence[str], url: str, tasks: int, delay_seconds: int) -> float:
-    """Creates tasks through gRPC, so many calls at once; the rate."""
+    """Creates tasks through gRPC, so many calls at once; their rate a second."""
     call = channel.unary_unary("/google.cloud.tasks.v2.CloudTasks/CreateTask")
     requests = []
     for queue in queues:
@@ -133,18 +139,48 @@ async def create(channel: Any, queues: Sequence[str], url: str, tasks: int, dela
     return tasks / (time.perf_counter() - started)
 
 
+async def creating(pid: int, channel: Any, queues: Sequence[str], url: str, tasks: int) -> Rate:
+    """Creates tasks for tomorrow; the rate, and what it took."""
+    before, own = cpu_seconds(pid), time.process_time()
+    rate = await create(channel, queues, url, tasks, DAY_SECONDS)
+    used, own = cpu_seconds(pid) - before, time.process_time() - own
+    return Rate(
+        per_second=round(rate), cpu_us=round(used / tasks * 1e6), load_cpu_us=round(own / tasks * 1e6)
+    )
+
+
+@asynccontextmanager
+async def empty_server() -> AsyncIterator[Running]:
+    """A server that takes the same calls and does nothing, until the block ends."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.empty_grpc", stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        if process.stdout is None or not (line := await process.stdout.readline()):
+            raise Wrong("the empty server did not start")
+        yield Running(pid=process.pid, grpc=line.decode().strip())
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
 async def dispatch(running: Running, channel: Any, queues: Sequence[str], url: str, tasks: int) -> Rate:
     """Lets tasks gather in paused queues, and then all of them go; the rate at which they arrive."""
     await every(channel, "PauseQueue", messages.PauseQueueRequest, queues)
     await create(channel, queues, url, tasks, 0)
     Target.answered, Target.wanted, Target.first = 0, tasks, 0.0
     Target.all_answered = asyncio.Event()
-    before = cpu_seconds(running.pid)
+    before, own = cpu_seconds(running.pid), time.process_time()
     await every(channel, "ResumeQueue", messages.ResumeQueueRequest, queues)
     async with asyncio.timeout(SECONDS_MAX):
         await Target.all_answered.wait()
-    used = cpu_seconds(running.pid) - before
-    return Rate(per_second=round(tasks / (Target.last - Target.first)), cpu_us=round(used / tasks * 1e6))
+    used, own = cpu_seconds(running.pid) - before, time.process_time() - own
+    return Rate(
+        per_second=round(tasks / (Target.last - Target.first)),
+        cpu_us=round(used / tasks * 1e6),
+        load_cpu_us=round(own / tasks * 1e6),
+    )
 
 
 async def every(channel: Any, method: str, request: Any, queues: Sequence[str]) -> None:
@@ -166,13 +202,18 @@ async def measure(rounds: int, tasks: int, scheduled: int) -> Result:
             for number in range(rounds):
                 say(f"round {number + 1} of {rounds}: {tasks} tasks are dispatched")
                 dispatches.append(await dispatch(running, channel, queues, url, tasks))
-        async with stand_in(Path(folder)) as running, grpc.aio.insecure_channel(running.grpc) as channel:
+        empty = []
+        async with (
+            empty_server() as floor,
+            stand_in(Path(folder)) as running,
+            grpc.aio.insecure_channel(floor.grpc) as floor_channel,
+            grpc.aio.insecure_channel(running.grpc) as channel,
+        ):
             for number in range(rounds):
+                # In turns, so that both have the same hour of a machine that others use as well.
                 say(f"round {number + 1} of {rounds}: tasks for tomorrow are created")
-                before = cpu_seconds(running.pid)
-                rate = await create(channel, queues, url, scheduled // rounds, 86_400)
-                used = cpu_seconds(running.pid) - before
-                creates.append(Rate(per_second=round(rate), cpu_us=round(used / (scheduled // rounds) * 1e6)))
+                empty.append(await creating(floor.pid, floor_channel, queues, url, EMPTY_CALLS))
+                creates.append(await creating(running.pid, channel, queues, url, scheduled // rounds))
             say("nobody asks for anything")
             await asyncio.sleep(1)
             mb, before = resident_mb(running.pid), cpu_seconds(running.pid)
@@ -186,6 +227,7 @@ async def measure(rounds: int, tasks: int, scheduled: int) -> Result:
     server.close()
     return Result(
         load_average=os.getloadavg()[0],
+        empty_calls=empty,
         creates=creates,
         dispatches=dispatches,
         scheduled_tasks=scheduled // rounds * rounds,

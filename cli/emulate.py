@@ -78,6 +78,9 @@ def emulate(  # noqa: PLR0913, PLR0917  # options of a command line
         list[str] | None,
         typer.Option(help="run: NAME=COMMAND, a job that is run as a process here.", show_default=False),
     ] = None,
+    max_retries: Annotated[
+        int, typer.Option(min=0, help="run: how often a task that fails is tried again.")
+    ] = 3,
     log: Annotated[str, typer.Option(help="text, or json: an object a line.")] = LOGS[0],
 ) -> None:
     """Stand in for Cloud Tasks, Cloud Scheduler, Cloud Run's jobs and Google's tokens, for any project.
@@ -99,6 +102,7 @@ def emulate(  # noqa: PLR0913, PLR0917  # options of a command line
         reset=reset,
         queues=tuple(queue or ()),
         jobs=commands(job or []),
+        job_retries_max=max_retries,
         ramp_up=not no_ramp_up,
         app_engine_url=app_engine_url,
         service_accounts=tuple(service_account or ()),

@@ -1,25 +1,19 @@
-"""Functions and jobs as deployed: functions-framework for each function, a process for each task of a job."""
+"""Functions and jobs as deployed: functions-framework for each function, an execution of a command for each job."""
 
-import asyncio
-import secrets
-import signal
-import string
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
 
-from emulators.errors import ProcessDied
-from emulators.processes import GRACE_SECONDS, LOOPBACK, ROOT, Process, stop_all, until_ready
+from emulators.execution import Execution
+from emulators.processes import LOOPBACK, ROOT, Process, until_ready
 from turnout.deployment import ALL_FUNCTIONS, ALL_JOBS, COMMON_SETTINGS, Function, Job
 
 READY_SECONDS_MAX = 60.0
 ANSWER_SECONDS_MAX = 5.0
-#: Cloud Run's defaults.
-TASK_SECONDS_MAX = 600.0
-TASKS_MAX = 10_000
+#: Cloud Run's default.
 REQUEST_SECONDS_MAX = 60
 
 #: What the developer's shell has and a deployed container has not.
@@ -93,106 +87,6 @@ async def _answers(port: int) -> bool:
             return True
     except (aiohttp.ClientError, TimeoutError, OSError):
         return False
-
-
-class Execution:
-    """One execution of a job: its tasks run side by side, a process each."""
-
-    def __init__(
-        self,
-        job: str,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        *,
-        log_folder: Path,
-        tasks: int = 1,
-        root: Path = ROOT,
-    ) -> None:
-        if not 1 <= tasks <= TASKS_MAX:
-            raise ValueError(f"a job has 1 to {TASKS_MAX:,} tasks, not {tasks:,}")
-        self.job = job
-        #: Unique per execution, as Cloud Run's.
-        self.name = f"{job}-{''.join(secrets.choice(string.ascii_lowercase) for _ in range(8))}"
-        self.processes: list[Process] = []
-        try:
-            for index in range(tasks):
-                self.processes.append(
-                    Process(
-                        f"Task {index} of the job {job}",
-                        command,
-                        log=log_folder / f"{self.name}-{index}.log",
-                        environment={
-                            **environment,
-                            "CLOUD_RUN_JOB": job,
-                            "CLOUD_RUN_EXECUTION": self.name,
-                            "CLOUD_RUN_TASK_INDEX": str(index),
-                            "CLOUD_RUN_TASK_COUNT": str(tasks),
-                            "CLOUD_RUN_TASK_ATTEMPT": "0",
-                            "PYTHONUNBUFFERED": "1",
-                        },
-                        folder=root,
-                    )
-                )
-        except BaseException:
-            self.let_go()
-            raise
-
-    @property
-    def pids(self) -> list[int]:
-        """The tasks' process ids, by task index."""
-        return [process.pid for process in self.processes]
-
-    @property
-    def logs(self) -> list[Path]:
-        """The tasks' outputs, by task index."""
-        return [process.log for process in self.processes]
-
-    def codes(self) -> list[int | None]:
-        """The tasks' exit codes; None for what still runs."""
-        return [process.code() for process in self.processes]
-
-    @property
-    def running(self) -> bool:
-        """Whether a task still runs."""
-        return None in self.codes()
-
-    async def wait(self, seconds_max: float = TASK_SECONDS_MAX) -> list[int]:
-        """Waits for the tasks' ends; those that take too long are ended as Cloud Run ends them."""
-        try:
-            async with asyncio.timeout(seconds_max):
-                return [await process.wait() for process in self.processes]
-        except TimeoutError:
-            return await self.stop()
-
-    async def stop(self, grace_seconds: float = GRACE_SECONDS) -> list[int]:
-        """SIGTERM, a grace period, SIGKILL; answers the exit codes."""
-        await stop_all(self.processes, grace_seconds)
-        return [await process.wait() for process in self.processes]
-
-    def terminate(self) -> None:
-        """SIGTERM to each task, without a wait."""
-        self.signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """SIGKILL to each task, without a wait."""
-        self.signal(signal.SIGKILL)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to each task."""
-        for process in self.processes:
-            process.signal(number)
-
-    def let_go(self) -> None:
-        """Lets the guards kill what still runs."""
-        for process in self.processes:
-            process.let_go()
-
-    def raise_if_failed(self) -> None:
-        """`ProcessDied`, with the log's end, for the first task that failed."""
-        for process in self.processes:
-            code = process.code()
-            if code:
-                raise ProcessDied(process.name, code, process.log)
 
 
 def start_job(

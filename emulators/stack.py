@@ -22,6 +22,7 @@ from emulators.api.serving import Ports, choose_ports
 from emulators.cloud_run.executions import Executions
 from emulators.cloud_run.jobs import LocalJob, Overrides
 from emulators.errors import LocalCloudError, ProcessDied, ProcessUnstartable
+from emulators.execution import TASK_SECONDS_MAX, Execution
 from emulators.gateway import UP_PATH
 from emulators.google import GoogleEmulators
 from emulators.identity import Identity, load_key
@@ -29,15 +30,7 @@ from emulators.identity.server import JWKS_PATH, identity_routes
 from emulators.identity.tokens import Clock, utc_now
 from emulators.processes import LOOPBACK, ROOT, Process, free_port, port_is_free, stop_all, until_ready
 from emulators.resources import create_resources, create_task_resources
-from emulators.run import (
-    TASK_SECONDS_MAX,
-    Execution,
-    job_command,
-    job_named,
-    service_environment,
-    start_function,
-    until_function_ready,
-)
+from emulators.run import job_command, job_named, service_environment, start_function, until_function_ready
 from turnout.base.clock import moment
 from turnout.base.environment import read
 from turnout.deployment import ALL_FUNCTIONS, ALL_JOBS, FUNCTIONS, JOBS, Function
@@ -106,7 +99,8 @@ class LocalCloud:
         self._scheduling = asyncio.Event()
         #: What runs and ran of the table's jobs, whoever started it.
         self.executions = Executions(
-            {job.name: LocalJob(job.name, job_command(job)) for job in self._jobs}, self._launch
+            {job.name: LocalJob(job.name, job_command(job), retries_max=0) for job in self._jobs},
+            self._launch,
         )
         #: Where Cloud Tasks is, if it is wanted.
         self.tasks_ports = Ports(0, 0)

@@ -14,15 +14,15 @@ from aiohttp import web
 from emulators import state
 from emulators.api.serving import SHUTDOWN_SECONDS, Ports, choose_ports
 from emulators.cloud_run.executions import Executions
-from emulators.cloud_run.jobs import LocalJob, Overrides
+from emulators.cloud_run.jobs import RETRIES_DEFAULT, LocalJob, Overrides
 from emulators.cloud_run.server import cloud_run
 from emulators.cloud_run.views import Place
 from emulators.cloud_scheduler.server import cloud_scheduler
 from emulators.cloud_tasks.server import CloudTasks, Settings
+from emulators.execution import Execution
 from emulators.identity import Identity, load_key
 from emulators.identity.server import JWKS_PATH, identity_application, identity_routes
 from emulators.processes import LOOPBACK
-from emulators.run import Execution
 
 
 class StandIn(StrEnum):
@@ -59,6 +59,8 @@ class Wanted:
     queues: tuple[str, ...] = ()
     #: Commands that Cloud Run's jobs are, by their names.
     jobs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: How often a task of theirs that fails is tried again.
+    job_retries_max: int = RETRIES_DEFAULT
     pubsub_host: str = ""
     #: Cloud Tasks: the slow start of locations that were idle.
     ramp_up: bool = True
@@ -128,11 +130,15 @@ async def _run(wanted: Wanted, _: Identity) -> AsyncIterator[dict[str, str]]:
             {**job.environment, **overrides.environment},
             log_folder=logs,
             tasks=overrides.tasks or job.tasks,
+            retries_max=job.retries_max,
             root=Path.cwd(),
         )
 
     environment = {**os.environ, "GOOGLE_CLOUD_PROJECT": wanted.place.project}
-    jobs = {name: LocalJob(name, command, environment) for name, command in wanted.jobs.items()}
+    jobs = {
+        name: LocalJob(name, command, environment, retries_max=wanted.job_retries_max)
+        for name, command in wanted.jobs.items()
+    }
     executions = Executions(jobs, launch)
     try:
         async with cloud_run(executions, wanted.place, ports):

@@ -27,12 +27,22 @@ class Running(Protocol):
         """The tasks' outputs, by task index."""
         ...
 
+    @property
+    def attempts(self) -> list[int]:
+        """How often each task was tried again, by task index."""
+        ...
+
+    @property
+    def late(self) -> bool:
+        """Whether a task failed for good since it took too long."""
+        ...
+
     def codes(self) -> list[int | None]:
-        """The tasks' exit codes; None for what still runs."""
+        """The tasks' exit codes; None for what runs, or waits to begin or to be tried again."""
         ...
 
     async def wait(self, seconds_max: float) -> list[int]:
-        """Waits for the tasks' ends, and ends those that take too long."""
+        """Sees all tasks through, whose attempts have so long each."""
         ...
 
     async def stop(self) -> list[int]:
@@ -66,7 +76,6 @@ class Run:
     uid: str
     ended: datetime | None = None
     cancelled: bool = False
-    timed_out: bool = False
 
     @property
     def name(self) -> str:
@@ -75,7 +84,7 @@ class Run:
 
     @property
     def seconds_max(self) -> float:
-        """How long a task of it may take."""
+        """How long an attempt of a task may take."""
         return self.overrides.task_seconds or self.job.task_seconds
 
     def codes(self) -> list[int | None]:
@@ -113,7 +122,7 @@ class Executions:
         return run
 
     async def begin(self, job: str, overrides: Overrides = NOTHING) -> Run:
-        """Starts an execution without holding anybody up, and ends the tasks that take too long."""
+        """Starts an execution without holding anybody up, and sees its tasks through."""
         async with self._beginning:
             run = await asyncio.to_thread(self.start, job, overrides)
         self._in_background(self._watch(run), run.uid)
@@ -149,12 +158,7 @@ class Executions:
         task.add_done_callback(self._watching.discard)
 
     async def _watch(self, run: Run) -> None:
-        try:
-            async with asyncio.timeout(run.seconds_max):
-                await run.processes.wait(run.seconds_max + 1)
-        except TimeoutError:
-            run.timed_out = True
-            await run.processes.stop()
+        await run.processes.wait(run.seconds_max)
         self._note_ends()
 
     async def _stop(self, run: Run) -> None:

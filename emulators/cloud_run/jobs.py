@@ -9,9 +9,9 @@ from typing import Any
 from emulators.api.refused import Code, Refused, invalid
 
 TASKS_MAX = 10_000
-#: A process each, and all at once: more would only bring this machine to its knees.
-TASKS_HERE_MAX = 100
-#: Cloud Run's default and longest time of a task.
+#: How often Cloud Run tries a task again that failed, if nothing else is said.
+RETRIES_DEFAULT = 3
+#: Cloud Run's default and longest time of an attempt.
 TASK_SECONDS_DEFAULT = 600.0
 TASK_SECONDS_MAX = 168 * 3_600.0
 #: Set by Cloud Run itself.
@@ -29,6 +29,7 @@ class LocalJob:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     tasks: int = 1
     task_seconds: float = TASK_SECONDS_DEFAULT
+    retries_max: int = RETRIES_DEFAULT
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,6 @@ def overrides_of(message: Any) -> Overrides:
         )
     if message.task_count and not 1 <= message.task_count <= TASKS_MAX:
         raise invalid(f"overrides.task_count must be between 1 and {TASKS_MAX}.")
-    if message.task_count > TASKS_HERE_MAX:
-        raise Refused(
-            Code.RESOURCE_EXHAUSTED,
-            f"On this machine an execution has at most {TASKS_HERE_MAX} tasks; Cloud Run itself takes more.",
-        )
     return Overrides(
         environment=_environment(container.env) if container else {},
         arguments=_arguments(container) if container else (),

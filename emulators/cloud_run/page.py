@@ -51,13 +51,18 @@ def _row(jobs: CloudRunJobs, run: Run) -> Row:
         key=run.uid,
         cells=[
             Cell(run.name, note=str(run.processes.logs[0])),
-            Cell(f"{sum(code is not None for code in codes)} of {len(codes)}"),
+            Cell(f"{sum(code is not None for code in codes)} of {len(codes)}", note=_tried_again(run)),
             Cell(moment=run.began.isoformat()),
             Cell("" if run.ended else "–", moment=run.ended.isoformat() if run.ended else ""),
             _state(run),
         ],
         actions=[] if run.ended or run.cancelled else [cancel],
     )
+
+
+def _tried_again(run: Run) -> str:
+    retries = sum(run.processes.attempts)
+    return f"tried again {retries}×" if retries else ""
 
 
 def _state(run: Run) -> Cell:

@@ -54,6 +54,7 @@ def job_message(place: Place, job: LocalJob, runs: list[Run], since: datetime) -
     )
     message.template.task_count = job.tasks
     message.template.template.containers.add(command=job.command)
+    message.template.template.max_retries = job.retries_max
     message.template.template.timeout.FromNanoseconds(int(job.task_seconds * 1e9))
     condition = message.terminal_condition
     condition.type_, condition.state = "Ready", State.CONDITION_SUCCEEDED
@@ -83,6 +84,7 @@ def execution_message(place: Place, run: Run) -> Any:
         start_time=_moment(run.began),
         update_time=_moment(run.ended or run.began),
         parallelism=len(codes),
+        retried_count=sum(attempt > 0 for attempt in run.processes.attempts),
         task_count=len(codes),
         running_count=running,
         succeeded_count=succeeded,
@@ -94,6 +96,7 @@ def execution_message(place: Place, run: Run) -> Any:
     container = message.template.containers.add(command=run.job.command, args=run.overrides.arguments)
     for name, value in run.overrides.environment.items():
         container.env.add(name=name, value=value)
+    message.template.max_retries = run.job.retries_max
     message.template.timeout.FromNanoseconds(int(run.seconds_max * 1e9))
     if run.ended:
         message.completion_time.CopyFrom(_moment(run.ended))
@@ -123,7 +126,7 @@ def fault_of(run: Run) -> str:
     failed = next((index for index, code in enumerate(codes) if code), None)
     if run.cancelled:
         return "The execution was cancelled."
-    if run.timed_out:
+    if run.processes.late:
         return f"A task took longer than {run.seconds_max:g} s."
     if failed is not None:
         return f"Task {run.name}-task{failed} failed with exit code {codes[failed]}."

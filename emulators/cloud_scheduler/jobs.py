@@ -12,6 +12,7 @@ from google.cloud.scheduler_v1 import types
 from google.protobuf.message import Message
 
 from emulators.api.refused import Code, Refused, invalid
+from emulators.cloud_scheduler.moments import Schedule
 from emulators.cloud_scheduler.retries import (
     MAX_BACKOFF,
     MAX_DOUBLINGS,
@@ -19,7 +20,7 @@ from emulators.cloud_scheduler.retries import (
     RETRY_COUNT_MAX,
     Retries,
 )
-from emulators.cloud_scheduler.schedule import Schedule, parse
+from emulators.cloud_scheduler.schedule import parse
 from emulators.identity.tokens import CLOUD_PLATFORM
 
 Job = types.Job.meta.pb

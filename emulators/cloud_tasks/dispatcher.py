@@ -29,6 +29,8 @@ TIMED_OUT, UNREACHABLE, APP_ENGINE_SILENT = 504, 503, 0
 ANSWER_BYTES_MAX = 1 << 20
 ANSWER_PART_BYTES = 1 << 16
 CONNECTIONS_MAX = 1000
+#: A longer number in a Retry-After means for ever.
+DIGITS_MAX = 9
 #: The wall clock may be set, and a machine may sleep: a longer wait looks at the clock in between.
 WAIT_SECONDS_MAX = 60.0
 #: How long attempts under way may go on when the stand-in stops.
@@ -79,6 +81,10 @@ class Dispatcher:
         moment_us = self._engine.next_moment()
         if moment_us is not None and (self._sleeps_until_us is None or moment_us < self._sleeps_until_us):
             self._wake.set()
+
+    def look(self) -> None:
+        """Looks at the clock now: it was turned."""
+        self._wake.set()
 
     async def stop(self) -> None:
         """Ends: attempts under way have a moment to end, and are cut off then; they come again after a restart."""
@@ -191,7 +197,7 @@ class Dispatcher:
                 read += len(part)
             return Answer(
                 answer.status,
-                retry_after_us=_retry_after_us(answer.headers.get("Retry-After", ""), self._clock()),
+                retry_after_us=retry_after_us(answer.headers.get("Retry-After", ""), self._clock()),
             )
 
     def _signed(self, request: Outgoing) -> str:
@@ -237,13 +243,13 @@ def _said(fault: OSError) -> str:
     return os.strerror(known) if known else str(fault.strerror or fault)
 
 
-def _retry_after_us(text: str, now_us: int) -> int:
+def retry_after_us(text: str, now_us: int) -> int:
     """The delay that a Retry-After header asks for (RFC 9110, 10.2.3): seconds, or a date; 0 for anything else."""
     text = text.strip()
     if not text:
         return 0
     if text.isascii() and text.isdigit():
-        return min(int(text), 10**9) * SECOND_US
+        return (int(text) if len(text) < DIGITS_MAX else 10**DIGITS_MAX) * SECOND_US
     try:
         return max(0, int(parsedate_to_datetime(text).timestamp() * SECOND_US) - now_us)
     except ValueError:

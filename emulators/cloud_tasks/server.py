@@ -3,7 +3,6 @@
 import contextlib
 import random
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +14,7 @@ from aiohttp import web
 from emulators.api.serving import Ports, serving
 from emulators.cloud_tasks.attempts import Attempts
 from emulators.cloud_tasks.buffering import buffer_routes
+from emulators.cloud_tasks.clock import TurnableClock, clock_routes, wall_clock_us
 from emulators.cloud_tasks.dispatcher import Dispatcher
 from emulators.cloud_tasks.engine import Engine, Options
 from emulators.cloud_tasks.messages import Queue
@@ -46,11 +46,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queues: tuple[str, ...] = ()
 
 
-def wall_clock_us() -> int:
-    """Microseconds since 1970."""
-    return time.time_ns() // 1000
-
-
 def random_ids() -> Callable[[], str]:
     """Ids as the service makes them, long numbers by chance."""
     chance = random.Random(secrets.randbits(128))  # noqa: S311  # unique, not secret
@@ -69,7 +64,7 @@ class CloudTasks:
     ) -> None:
         self._settings = settings
         self._identity = identity
-        self._clock = clock
+        self._clock = TurnableClock(clock)
         self._ids = ids or random_ids()
         #: What is to be stopped, the last started first; one that fails keeps none of the others from it.
         self._stops = contextlib.AsyncExitStack()
@@ -104,7 +99,7 @@ class CloudTasks:
             service = Service(
                 engine, self._store, dispatcher, self._clock, dict(kept.policies), dict(kept.encryption)
             )
-            await self._serve(service, attempts)
+            await self._serve(service, dispatcher, attempts)
             await dispatcher.start()
             self._stops.push_async_callback(dispatcher.stop)
         except BaseException:
@@ -121,10 +116,11 @@ class CloudTasks:
             if name not in engine.queues:
                 engine.create_queue(location_of(name), Queue(name=name))
 
-    async def _serve(self, service: Service, attempts: Attempts) -> None:
+    async def _serve(self, service: Service, dispatcher: Dispatcher, attempts: Attempts) -> None:
         pages: Sequence[web.RouteDef] = [
             *page_routes(service, attempts),
             *buffer_routes(service),
+            *clock_routes(self._clock, dispatcher.look),
             *identity_routes(self._identity),
         ]
         self.ports = await self._stops.enter_async_context(

@@ -38,6 +38,10 @@ SCHEMA_VERSION = 1
 #: How long to wait before what must be written is tried again, as while the disk is full.
 RETRY_SECONDS = 1.0
 LOCK_SECONDS = 2.0
+#: Calls gather for one transaction: so long for each that the one before had, and never longer than the latter. What is
+#: answered together travels together, which halves what a call takes of the processor, here and at its caller's.
+GATHER_SECONDS_EACH = 0.001
+GATHER_SECONDS_MAX = 0.005
 
 _SCHEMA = """
 CREATE TABLE queues (name TEXT PRIMARY KEY, definition BLOB NOT NULL) WITHOUT ROWID;
@@ -99,8 +103,10 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.path = folder / STORE_FILE
         self._pending: list[_Write] = []
-        #: When `_pending` is written: at the end of this turn of the loop, or later if the disk refused.
+        #: When `_pending` is written: at the end of this turn of the loop, or later while much comes or the disk refuses.
         self._planned: asyncio.Handle | None = None
+        #: How long the next changes gather.
+        self._gather_seconds = 0.0
         self._loop: asyncio.AbstractEventLoop
         self._database: sqlite3.Connection
 
@@ -154,7 +160,11 @@ class Store:
 
     def _put(self, write: _Write) -> None:
         self._pending.append(write)
-        if self._planned is None:
+        if self._planned is not None:
+            return
+        if self._gather_seconds:
+            self._planned = self._loop.call_later(self._gather_seconds, self._flush)
+        else:
             # What else comes in this turn of the loop joins the transaction.
             self._planned = self._loop.call_soon(self._flush)
 
@@ -163,6 +173,9 @@ class Store:
             self._planned.cancel()
             self._planned = None
         taken, self._pending = self._pending, []
+        self._gather_seconds = (
+            min(GATHER_SECONDS_MAX, len(taken) * GATHER_SECONDS_EACH) if len(taken) > 1 else 0.0
+        )
         if not taken:
             return
         try:

@@ -117,6 +117,8 @@ async def test_up_serves_other_terminals_ends_at_ctrl_c_and_leaves_no_process(tm
         await up.leaves_nothing()
     assert "Traceback" not in said
     assert "polls create finals Ada Grace Radia" in said
+    assert "Cloud Tasks" in said
+    assert running.environment["CLOUD_TASKS_EMULATOR_URL"] in said
     assert "Stopping the local cloud" in said
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import aiohttp
 
+from emulators.execution import Execution
 from emulators.processes import LOOPBACK, Process
-from emulators.run import Execution
 from tests.deadlines import WAIT_SECONDS_MAX
 from turnout.votes.poll import Poll
 

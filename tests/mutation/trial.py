@@ -23,6 +23,9 @@ OURS = ("benchmarks", "emulators", "functions", "jobs", "tests", "turnout")
 #: A mutant may need so many times the processor time of the code as it is; more of it is a loop that never ends.
 CPU_FACTOR = 3.0
 CPU_MARGIN_SECONDS = 20.0
+#: No test waits longer than this without using the processor at all.
+STILL_SECONDS_MAX = 60.0
+LOOK_SECONDS = 0.05
 FIRST_SECOND = 1_000_000_000
 #: All passed, or none was chosen.
 PASSED = (0, 5)
@@ -106,9 +109,9 @@ class Tests:
         child = os.fork()
         if not child:
             self._be_pytest([*self._options, *what], copy, output)
-        _, status = os.waitpid(child, 0)
+        code = _code_of(child)
         _end_group(child)
-        return os.waitstatus_to_exitcode(status) in PASSED, output.read_text(errors="replace")
+        return code in PASSED, output.read_text(errors="replace")
 
     def _near(self, mutant: Mutant, copy: Copy) -> list[str]:
         module = mutant.path.removesuffix(".py").replace("/", ".")
@@ -180,6 +183,23 @@ def cpu_seconds_of(tests: Tests, copy: Copy) -> float:
 def _children_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def _code_of(child: int) -> int:
+    """How a child ended; one that does nothing for long waits for what a mutant has left out, and is killed."""
+    process = psutil.Process(child)
+    busy_seconds, busy_at = 0.0, time.monotonic()
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        used = process.cpu_times()
+        now_seconds = used.user + used.system + used.children_user + used.children_system
+        if now_seconds > busy_seconds:
+            busy_seconds, busy_at = now_seconds, time.monotonic()
+        elif time.monotonic() - busy_at > STILL_SECONDS_MAX:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(LOOK_SECONDS)
 
 
 def _end_group(group: int) -> None:

@@ -1,6 +1,7 @@
 """The batcher: batches grow with the load, and every caller gets the answer of its own flush."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from functools import partial
 
@@ -135,6 +136,20 @@ async def test_a_failure_reaches_every_caller_of_its_flush_and_no_other() -> Non
     failing = False
     await batcher.add([1])
     assert batcher.unconfirmed_items == 0
+
+
+async def test_a_failure_whose_callers_have_all_gone_is_nobodys() -> None:
+    sink = Sink()
+    batcher = batcher_into(sink)
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    confirmation = batcher.add([1])
+    await turn()
+    sink.held[0].set_exception(ServiceUnavailable("Pub/Sub", "it is away"))
+    await batcher.settle()
+    del confirmation
+    gc.collect()
+    assert told == []
 
 
 async def test_a_mistake_in_packing_reaches_the_callers_and_the_loop() -> None:

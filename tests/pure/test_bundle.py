@@ -28,6 +28,14 @@ def test_a_bundle_comes_out_as_it_went_in(bundle: Bundle) -> None:
     assert decode(encode(bundle)) == bundle
 
 
+def test_the_bytes_of_a_bundle_are_those_that_queues_hold_already() -> None:
+    """MessagePack, an array: id, poll, moment, counts, keyed votes, format. Messages outlive a deployment."""
+    bundle = Bundle("ab" * 16, "finals", 5, {1: 2}, ((key_of(1), 0),))
+    written = b"\x96" + b"\xd9\x20" + b"ab" * 16 + b"\xa6finals" + b"\x05" + b"\x81\x01\x02"
+    written += b"\x91\x92\xc4\x10" + key_of(1) + b"\x00"
+    assert encode(bundle) == written + bytes([0xA0 + len(FORMAT)]) + FORMAT.encode()
+
+
 @given(st.lists(votes, min_size=1, max_size=200))
 def test_packing_keeps_every_vote(given_votes: list[Vote]) -> None:
     bundle = pack(hex_id(1), "finals", 5, given_votes)

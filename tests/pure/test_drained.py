@@ -53,6 +53,11 @@ LONG_EMPTY = drain("a", 0, 100, empty=99, ended=100)
         ([LONG_EMPTY, drain("b", 0, 120, leased=10)], True),  # b lives, and holds nothing since
         ([LONG_EMPTY, drain("b", 0, 120, leased=119)], False),  # b lives, and holds something
         ([LONG_EMPTY, drain("b", 0, 100)], False),  # a lease of b may have been under way
+        (
+            [LONG_EMPTY, drain("b", 0, 24, leased=0)],
+            True,
+        ),  # b was killed: it leased for three heartbeats more
+        ([LONG_EMPTY, drain("b", 0, 24.1, leased=0)], False),
         ([LONG_EMPTY, drain("b", 150, 160, leased=160)], False),  # a later lease shows that votes came back
     ],
 )

@@ -76,6 +76,8 @@ def test_opening_opens_now_and_a_closed_poll_wants_a_new_close() -> None:
     after = NOON + 2 * DAY
     with pytest.raises(ChangeRefused, match="closes_at"):
         change(make_poll(), now=after, state=State.OPEN)
+    with pytest.raises(ChangeRefused):
+        change(make_poll(), now=NOON + DAY, state=State.OPEN)
     assert change(make_poll(), now=after, state=State.OPEN, closes_at=after + DAY).state(after) is State.OPEN
 
 

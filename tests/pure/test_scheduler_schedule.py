@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulators.api import Refused
-from emulators.cloud_scheduler.schedule import INVALID, parse
+from emulators.cloud_scheduler.moments import INVALID
+from emulators.cloud_scheduler.schedule import parse
 
 MINUTE = timedelta(minutes=1)
 HOURS = 6
@@ -85,6 +86,8 @@ def moments(schedule: str, zone: str, start: datetime, end: datetime) -> list[st
         ("0 9 * JAN MON", "UTC", "2026-10-01T05:20:05", "2027-01-04T09:00"),
         ("30 2 14 3 *", "America/New_York", "2026-10-01T05:20:26", "2028-03-14T06:30"),
         ("30 1 1 11 *", "America/New_York", "2026-10-01T05:20:30", "2026-11-01T05:30"),
+        ("every 5 minutes", "UTC", "2026-10-01T05:20:14", "2026-10-01T05:25"),
+        ("1st friday of quarter 9:00", "UTC", "2026-10-01T05:20:18", "2026-10-02T09:00"),
         # As documented.
         ("45 23 * * 6", "UTC", "2026-11-20T12:00:00", "2026-11-21T23:45"),
         ("0 9 * * 7", "UTC", "2026-11-20T12:00:00", "2026-11-22T09:00"),
@@ -93,6 +96,23 @@ def moments(schedule: str, zone: str, start: datetime, end: datetime) -> list[st
         ("0 0 * 1-1 *", "UTC", "2026-11-20T12:00:00", "2027-01-01T00:00"),
         ("0 0 29 2 *", "UTC", "2026-11-20T12:00:00", "2028-02-29T00:00"),
         ("59 23 31 12 *", "", "2026-12-31T23:59:00", "2027-12-31T23:59"),
+        # App Engine's forms.
+        ("every 24 hours", "Europe/Berlin", "2026-10-24T12:34:56", "2026-10-25T12:34"),
+        ("every 1 hours", "UTC", "2026-10-24T23:59:59", "2026-10-25T00:59"),
+        ("every day 00:00", "Europe/Berlin", "2026-11-20T12:00:00", "2026-11-20T23:00"),
+        ("every monday 09:00", "UTC", "2026-11-20T12:00:00", "2026-11-23T09:00"),
+        ("every Mon,Wednesday 9:30", "UTC", "2026-11-23T09:30:00", "2026-11-25T09:30"),
+        ("every monday of sep,oct,nov 17:00", "UTC", "2026-11-30T17:00:00", "2027-09-06T17:00"),
+        ("2nd,third mon,wed,thu of march 17:00", "UTC", "2026-11-20T12:00:00", "2027-03-08T17:00"),
+        ("2nd,third mon,wed,thu of march 17:00", "UTC", "2027-03-18T17:00:00", "2028-03-08T17:00"),
+        ("1 of jan,april,july,oct 00:00", "UTC", "2026-11-20T12:00:00", "2027-01-01T00:00"),
+        ("1,15 of month 09:00", "UTC", "2026-11-01T09:00:00", "2026-11-15T09:00"),
+        ("29 of february 0:00", "UTC", "2026-11-20T12:00:00", "2028-02-29T00:00"),
+        ("every 5 minutes from 10:00 to 14:00", "UTC", "2026-11-20T14:00:00", "2026-11-21T10:00"),
+        ("every 45 mins from 10:00 to 14:00", "UTC", "2026-11-20T10:00:00", "2026-11-20T10:45"),
+        ("every 2 hours from 22:00 to 03:00", "UTC", "2026-11-20T22:30:00", "2026-11-21T00:00"),
+        ("every 2 hours synchronized", "UTC", "2026-11-20T12:34:56", "2026-11-20T14:00"),
+        ("every  5 MINUTES synchronized", "UTC", "2026-11-20T12:34:56", "2026-11-20T12:35"),
     ],
 )
 def test_known_moments(schedule: str, zone: str, after: str, expected: str) -> None:
@@ -132,6 +152,21 @@ def test_a_minute_that_comes_twice_is_a_moment_twice_and_one_that_does_not_come_
         "0 0 30 2 *",
         "-1 * * * *",
         "٣ * * * *",
+        "every minute",
+        "every 0 minutes",
+        "every 5 days",
+        "every 7 hours synchronized",
+        "every 5 minutes from 10:00",
+        "every 5 minutes from 25:00 to 26:00",
+        "every day",
+        "every day 24:00",
+        "every someday 09:00",
+        "1st friday 09:00",
+        "1,32 of month 09:00",
+        "30 of february 09:00",
+        "1 of quarters 09:00",
+        "6th monday of month 09:00",
+        "every day of nevermonth 09:00",
     ],
 )
 def test_what_is_no_schedule_is_refused_in_the_words_of_the_service(schedule: str) -> None:
@@ -145,3 +180,9 @@ def test_what_is_no_schedule_is_refused_in_the_words_of_the_service(schedule: st
 def test_what_is_no_time_zone_is_refused_in_the_words_of_the_service(zone: str) -> None:
     with pytest.raises(Refused, match=INVALID):
         parse("0 0 1 4 *", zone)
+
+
+def test_an_interval_goes_on_from_the_moment_before_and_not_from_a_clocks_hands() -> None:
+    start = datetime(2026, 11, 20, 12, 34, 56, tzinfo=UTC)
+    found = moments("every 25 minutes", "UTC", start, start + timedelta(hours=2))
+    assert found == ["11-20T12:59", "11-20T13:24", "11-20T13:49", "11-20T14:14"]

@@ -28,11 +28,14 @@ from emulators.cloud_run.executions import AT_ONCE_MAX, KEPT_MAX, Executions
 from emulators.cloud_run.jobs import LocalJob, Overrides
 from emulators.cloud_run.server import cloud_run
 from emulators.cloud_run.views import Place
-from emulators.run import Execution
+from emulators.errors import ProcessUnstartable
+from emulators.execution import Execution
 from tests.deadlines import WAIT_SECONDS_MAX
 from tests.local_cloud.helpers import eventually
 
 PLACE = Place("demo", "europe-west1")
+#: Processes of an execution at once.
+PLACES = 3
 #: Says what it was told, and ends as it is told.
 TICK = """
 import json, os, signal, sys, time
@@ -41,6 +44,8 @@ if os.environ.get("WAITS"):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
     print("waits", flush=True)
     time.sleep(600)
+if os.environ["CLOUD_RUN_TASK_ATTEMPT"] >= os.environ.get("SUCCEEDS_AT", "9"):
+    sys.exit(0)
 sys.exit(int(os.environ.get("ENDS", "0")))
 """
 
@@ -76,11 +81,14 @@ async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
             {**job.environment, **overrides.environment},
             log_folder=tmp_path,
             tasks=overrides.tasks or job.tasks,
+            retries_max=job.retries_max,
+            at_once_max=PLACES,
         )
 
     command = (sys.executable, "-c", TICK)
     environment = {"PATH": os.environ["PATH"], "GIVEN": "by the job"}
-    jobs = {name: LocalJob(name, command, environment) for name in ("tick", "tock")}
+    jobs = {name: LocalJob(name, command, environment, retries_max=0) for name in ("tick", "tock")}
+    jobs["again"] = LocalJob("again", command, environment, retries_max=2)
     executions, ports = Executions(jobs, launch), choose_ports("it")
     async with cloud_run(executions, PLACE, ports):
         yield Stand(executions, ports)
@@ -148,6 +156,66 @@ async def test_an_execution_that_fails_is_an_error_with_the_exit_code(stand: Sta
     assert execution.conditions[0].execution_reason.name == "NON_ZERO_EXIT_CODE"
 
 
+async def test_a_task_that_fails_is_tried_again_until_it_succeeds(stand: Stand) -> None:
+    container = {"env": [{"name": "ENDS", "value": "7"}, {"name": "SUCCEEDS_AT", "value": "1"}]}
+    operation = await called(stand.jobs().run_job, request("again", container_overrides=[container]))
+    execution = await called(operation.result, timeout=WAIT_SECONDS_MAX)
+    assert (execution.succeeded_count, execution.failed_count, execution.retried_count) == (1, 0, 1)
+    (log,) = stand.executions.runs()[0].processes.logs
+    attempts = [
+        json.loads(line)["environment"]["CLOUD_RUN_TASK_ATTEMPT"] for line in log.read_text().splitlines()
+    ]
+    assert attempts == ["0", "1"]
+
+
+async def test_a_task_fails_for_good_when_its_retries_are_used_up(stand: Stand) -> None:
+    container = {"env": [{"name": "ENDS", "value": "7"}]}
+    operation = await called(stand.jobs().run_job, request("again", container_overrides=[container]))
+    with pytest.raises(exceptions.GoogleAPICallError, match="failed with exit code 7"):
+        await called(operation.result, timeout=WAIT_SECONDS_MAX)
+    assert stand.executions.runs()[0].processes.attempts == [2]
+    job = await called(stand.jobs().get_job, name=PLACE.job("again"))
+    assert job.template.template.max_retries == 2
+
+
+async def test_tasks_beyond_the_places_wait_for_one(stand: Stand) -> None:
+    operation = await called(stand.jobs().run_job, request(task_count=PLACES + 2))
+    execution = await called(operation.result, timeout=WAIT_SECONDS_MAX)
+    assert (execution.task_count, execution.succeeded_count) == (PLACES + 2, PLACES + 2)
+    indices = [told(stand, index)["environment"]["CLOUD_RUN_TASK_INDEX"] for index in range(PLACES + 2)]
+    assert indices == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_task_that_cannot_be_started_in_its_turn_has_failed(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Execution._start
+
+    def break_down(execution: Execution, task: Any) -> None:
+        if task.index == PLACES:
+            raise ProcessUnstartable("it", "no process can be had")
+        start(execution, task)
+
+    monkeypatch.setattr(Execution, "_start", break_down)
+    operation = await called(stand.jobs().run_job, request(task_count=PLACES + 1))
+    with pytest.raises(exceptions.GoogleAPICallError, match=f"task{PLACES} failed with exit code 127"):
+        await called(operation.result, timeout=WAIT_SECONDS_MAX)
+
+
+async def test_what_waits_for_a_place_never_begins_when_the_execution_is_cancelled(stand: Stand) -> None:
+    container = {"env": [{"name": "WAITS", "value": "1"}]}
+    asked = request("again", container_overrides=[container], task_count=PLACES + 1)
+    operation = await called(stand.jobs().run_job, asked)
+    logs = stand.executions.runs()[0].processes.logs
+    await eventually(lambda: all("waits" in log.read_text() for log in logs[:PLACES]), "the tasks wait")
+    cancelling = await called(stand.runs().cancel_execution, name=operation.metadata.name)
+    with pytest.raises(exceptions.GoogleAPICallError, match="cancelled"):
+        await called(cancelling.result, timeout=WAIT_SECONDS_MAX)
+    execution = await called(stand.runs().get_execution, name=operation.metadata.name)
+    assert (execution.cancelled_count, execution.retried_count) == (PLACES + 1, 0)
+    assert not logs[PLACES].exists()
+
+
 @pytest.mark.parametrize("transport", ["grpc", "rest"])
 async def test_an_execution_is_cancelled_by_sigterm(stand: Stand, transport: str) -> None:
     container = {"env": [{"name": "WAITS", "value": "1"}]}
@@ -197,7 +265,7 @@ async def test_jobs_and_executions_are_listed_in_pages(stand: Stand) -> None:
     jobs = await called(
         lambda: list(stand.jobs().list_jobs(request={"parent": PLACE.parent, "page_size": 1}))
     )
-    assert [each.name for each in jobs] == [PLACE.job("tick"), PLACE.job("tock")]
+    assert [each.name for each in jobs] == [PLACE.job("again"), PLACE.job("tick"), PLACE.job("tock")]
     assert not await called(lambda: list(stand.jobs().list_jobs(parent="projects/x/locations/y")))
 
 
@@ -250,7 +318,6 @@ async def test_validate_only_starts_nothing(stand: Stand) -> None:
 
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"task_count": 10_001}, exceptions.InvalidArgument, "task_count must be between"),
-    ({"task_count": 101}, exceptions.ResourceExhausted, "at most 100 tasks"),
     ({"task_count": -1}, exceptions.InvalidArgument, "task_count must be between"),
     ({"timeout": duration_pb2.Duration()}, exceptions.InvalidArgument, "timeout must be"),
     ({"timeout": duration_pb2.Duration(seconds=604_801)}, exceptions.InvalidArgument, "timeout must be"),

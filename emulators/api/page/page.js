@@ -43,6 +43,8 @@ function fill(element, cell, now) {
   setText(text, cell.moment ? ago(cell.moment, now) : cell.text);
   text.className = cell.kind;
   setText(element.lastElementChild, cell.note);
+  // On a phone, where each cell is a line, what there is not takes none.
+  element.classList.toggle("blank", cell.text === "–");
 }
 
 async function act(action, button) {

@@ -52,7 +52,7 @@ function duration(us) {
   const seconds = Math.abs(us) / 1e6;
   if (seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
   if (seconds < 120) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
   if (seconds < 172800) return `${Math.round(seconds / 3600)} h`;
   return `${Math.round(seconds / 86400)} days`;
 }
@@ -90,7 +90,7 @@ function showQueue(page) {
   byId("queue").hidden = !queue;
   if (!queue) return;
   say(byId("queue-title"), queue.id);
-  const slowed = queue.throttle < 1 ? `slowed to ${(queue.per_second * queue.throttle).toPrecision(2)}/s by its target's errors` : "";
+  const slowed = queue.throttle < 1 ? `slowed to ${Number((queue.per_second * queue.throttle).toPrecision(3))}/s by its target's errors` : "";
   say(byId("queue-about"), [
     queue.paused ? "Paused" : "Running", `at most ${queue.per_second}/s`, slowed, queue.location,
   ].filter(Boolean).join(" · "));

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from emulators.run import Execution
+from emulators.execution import Execution
 from emulators.stack import LocalCloud
 from tests.conftest import run_apart
 from tests.deadlines import WAIT_SECONDS_MAX

@@ -20,7 +20,7 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from emulators.run import Execution
+from emulators.execution import Execution
 from emulators.stack import LocalCloud
 from tests.conftest import run_apart
 from tests.deadlines import WAIT_SECONDS_MAX

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from emulators.run import Execution
+from emulators.execution import Execution
 from tests.deadlines import WAIT_SECONDS_MAX
 from tests.emulated.tasks.conftest import Adder, Json
 

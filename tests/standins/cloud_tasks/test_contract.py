@@ -10,7 +10,7 @@ from google.cloud import tasks_v2
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.protobuf import field_mask_pb2, timestamp_pb2
 
-from emulators.cloud_tasks import CloudTasks
+from emulators.cloud_tasks import CloudTasks, limits
 from tests.standins.cloud_tasks.conftest import PARENT, SECONDS_MAX, Client, Target
 
 GONE = "The task no longer exists, though a task with this name existed recently."
@@ -258,14 +258,19 @@ async def test_a_queues_target_changes_what_its_tasks_ask_for(client: Client, ta
     assert arrived.headers["X-From"] == "queue"
 
 
-async def test_a_deadline_that_passes_is_504(over_grpc: Client, target: Target) -> None:
+async def test_a_deadline_that_passes_is_504(
+    over_grpc: Client, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The service takes none below 15 s.
+    monkeypatch.setattr(limits, "DEADLINE_SECONDS_MIN", 0)
+
     async def silent() -> web.StreamResponse:
         await asyncio.sleep(3600)
         return web.Response()
 
     target.answers = [silent]
     queue = await over_grpc.new_queue()
-    task = {"http_request": {"url": target.url}, "dispatch_deadline": {"seconds": 15}}
+    task = {"http_request": {"url": target.url}, "dispatch_deadline": {"nanos": 200_000_000}}
     await over_grpc("create_task", parent=queue, task=task)
     _, second = await target.requests(2)
     assert second.headers["X-CloudTasks-TaskPreviousResponse"] == "504"

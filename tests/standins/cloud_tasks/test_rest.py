@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -143,6 +144,27 @@ async def test_an_http_body_message_is_taken_out_of_its_envelope(rest: Rest, tar
 async def test_a_queue_without_a_target_buffers_nothing(rest: Rest) -> None:
     error = (await rest("POST", f"/v2/{QUEUE}/tasks:buffer", b"x", expect=400))["error"]
     assert "must have an HTTP target" in error["message"]
+
+
+# The clock
+
+
+async def test_a_turned_clock_brings_what_is_due_by_it(rest: Rest, target: Target) -> None:
+    before = (await rest("GET", "/clock"))["now"]
+    tomorrow = (datetime.fromisoformat(before) + timedelta(days=1)).isoformat()
+    made = await rest(
+        "POST", f"/v2/{QUEUE}/tasks", {"task": {"httpRequest": {"url": target.url}, "scheduleTime": tomorrow}}
+    )
+    await rest("POST", "/clock", {"aheadSeconds": 43_200})
+    assert (await rest("GET", f"/v2/{made['name']}"))["name"] == made["name"]
+    after = (await rest("POST", "/clock", {"aheadSeconds": 43_200}))["now"]
+    assert datetime.fromisoformat(after) >= datetime.fromisoformat(tomorrow)
+    await target.requests(1)
+
+
+@pytest.mark.parametrize("body", [{}, {"aheadSeconds": -1}, {"aheadSeconds": 1e9}, {"aheadSeconds": "1"}, []])
+async def test_a_clock_is_turned_ahead_and_nothing_else(rest: Rest, body: Any) -> None:
+    await rest("POST", "/clock", body, expect=400)
 
 
 # Browsers

@@ -20,7 +20,7 @@ from aiohttp import web
 from google.api_core import exceptions
 
 from emulators.api.serving import Ports
-from emulators.cloud_tasks import CloudTasks, messages
+from emulators.cloud_tasks import CloudTasks, dispatcher, messages, store
 from emulators.cloud_tasks.store import StateInUse, StateUnusable
 from emulators.errors import ProcessUnstartable
 from emulators.identity import Identity
@@ -90,11 +90,11 @@ async def test_every_confirmed_task_survives_sigkill_and_comes_at_most_once_more
         async with process(tmp_path) as (started, address):
             creating = asyncio.create_task(create_until_killed(address, target.url, confirmed))
             already = len(confirmed)
-            await grown(confirmed, already + chance.randrange(50, 400))
+            await grown(confirmed, already + chance.randrange(30, 150))
             started.send_signal(signal.SIGKILL)
             assert await started.wait() == -signal.SIGKILL
             await creating
-    assert len(confirmed) >= kills * 50
+    assert len(confirmed) >= kills * 30
     async with process(tmp_path) as (_, address):
         google = grpc_client(address)
         await emptied(google)
@@ -215,7 +215,10 @@ async def test_a_full_disk_refuses_new_tasks_and_loses_none(
         google.transport.close()
 
 
-async def test_two_processes_do_not_share_a_state(make_settings: Any, identity: Identity) -> None:
+async def test_two_processes_do_not_share_a_state(
+    make_settings: Any, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
     async with CloudTasks(make_settings(), identity):
         with pytest.raises(StateInUse, match="choose another state folder"):
             await CloudTasks(make_settings(), identity).start()
@@ -251,8 +254,10 @@ async def test_a_file_that_is_something_else_is_said_to_be_so(
 
 
 async def test_a_stop_in_the_middle_of_a_dispatch_is_quick_and_the_task_comes_again(
-    make_settings: Any, identity: Identity, target: Target
+    make_settings: Any, identity: Identity, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(dispatcher, "GRACE_SECONDS", 0.1)
+
     async def silent() -> web.StreamResponse:
         await asyncio.sleep(3600)
         return web.Response()
