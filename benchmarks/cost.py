@@ -97,7 +97,7 @@ def _figures(mode: OnePer, votes: int, loads: list[Counted], intake: Operations)
     return [
         *_parts(name, bills, TARGETS.get((mode, votes), "")),
         median_of(name, "writes/M", [load.per_million.writes for load in loads]),
-        median_of(name, "drain CPU s/M", [load.per_million.cpu_seconds for load in loads]),
+        median_of(name, "drain CPU s/M", [load.per_million.job_cpu_seconds for load in loads]),
     ]
 
 

@@ -108,7 +108,7 @@ async def _sizes(
         figures += [
             median_of(name, "$/M", dollars),
             median_of(name, "$/M ÷ first", ratios(dollars, base_dollars), FLAT_GOAL),
-            median_of(name, "drain CPU s/M", [row.per_million.cpu_seconds for row in rows]),
+            median_of(name, "drain CPU s/M", [row.per_million.job_cpu_seconds for row in rows]),
             median_of(name, "writes/M", [row.per_million.writes for row in rows]),
         ]
     return figures
@@ -138,7 +138,7 @@ async def _spreads(
             median_of(name, "$/M ÷ first", ratios(dollars, base), FLAT_GOAL),
             median_of(name, "votes a bundle", [row.votes_a_bundle for row in rows]),
             median_of(name, "intake CPU s/M", [row.intake.cpu_seconds for row in rows]),
-            median_of(name, "drain CPU s/M", [row.drained.cpu_seconds for row in rows]),
+            median_of(name, "drain CPU s/M", [row.drained.job_cpu_seconds for row in rows]),
         ]
     return figures
 

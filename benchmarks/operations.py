@@ -23,7 +23,9 @@ class Operations(msgspec.Struct, kw_only=True):
     writes: float = 0
     reads: float = 0
     deletes: float = 0
+    #: What functions use, and what jobs use: they are billed at prices of their own.
     cpu_seconds: float = 0
+    job_cpu_seconds: float = 0
 
     def times(self, factor: float) -> "Operations":
         """All of it so many times."""
@@ -53,10 +55,11 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
 
 def bill(done: Operations) -> Bill:
     """Operations at list prices."""
-    vcpu_seconds = done.cpu_seconds / prices.UTILISATION
+    function = prices.VCPU_SECOND + prices.GIB_A_VCPU * prices.GIB_SECOND
+    job = prices.JOB_VCPU_SECOND + prices.GIB_A_VCPU * prices.JOB_GIB_SECOND
     return Bill(
         requests=done.requests * prices.REQUEST,
-        compute=vcpu_seconds * (prices.VCPU_SECOND + prices.GIB_A_VCPU * prices.GIB_SECOND),
+        compute=(done.cpu_seconds * function + done.job_cpu_seconds * job) / prices.UTILISATION,
         pubsub=(done.published_bytes + done.delivered_bytes) * prices.PUBSUB_BYTE,
         firestore=done.writes * prices.WRITE + done.reads * prices.READ + done.deletes * prices.DELETE,
     )
@@ -139,9 +142,9 @@ class Meter:
         self.done = Operations()
 
     def __enter__(self) -> Self:
-        self._began = msgspec.structs.replace(self._wiring.done, cpu_seconds=time.process_time())
+        self._began = msgspec.structs.replace(self._wiring.done, job_cpu_seconds=time.process_time())
         return self
 
     def __exit__(self, *_: object) -> None:
-        now = msgspec.structs.replace(self._wiring.done, cpu_seconds=time.process_time())
+        now = msgspec.structs.replace(self._wiring.done, job_cpu_seconds=time.process_time())
         self.done = now.plus(self._began.times(-1))

@@ -8,10 +8,13 @@ READ_ON = "2026-11"
 MILLION = 1e6
 TEBIBYTE = 2.0**40
 
-#: Cloud Run and Cloud Run functions.
+#: Cloud Run and Cloud Run functions, billed by request.
 REQUEST = 0.40 / MILLION
 VCPU_SECOND = 0.000024
 GIB_SECOND = 0.0000025
+#: Cloud Run's jobs, which are billed like instances.
+JOB_VCPU_SECOND = 0.000018
+JOB_GIB_SECOND = 0.000002
 #: Firestore, a document each.
 READ = 0.03 / 100_000
 WRITE = 0.09 / 100_000

@@ -7,9 +7,12 @@ import msgspec
 import typer
 from rich.text import Text
 
+from cli.doctor.command import EXAMPLES as DOCTOR_EXAMPLES
+from cli.doctor.command import doctor
 from cli.emulate import EXAMPLES as EMULATE_EXAMPLES
 from cli.emulate import emulate
 from cli.faults import EPILOG, CheckFailed, Faults
+from cli.keeping import BACKUP_EXAMPLES, RESTORE_EXAMPLES, backup, restore
 from cli.running import run
 from cli.tasks import tasks_app
 from turnout.base.clock import moment
@@ -330,6 +333,11 @@ def audit(
     faults = [f"{each.books.poll}: {'; '.join(each.faults)}" for each in verdicts if not each.exact]
     if faults:
         raise CheckFailed("The audit failed. " + ". ".join(faults) + ".")
+
+
+app.command(epilog=_examples(*BACKUP_EXAMPLES))(backup)
+app.command(epilog=_examples(*RESTORE_EXAMPLES))(restore)
+app.command(epilog=_examples(*DOCTOR_EXAMPLES))(doctor)
 
 
 @dead_letters_app.command(

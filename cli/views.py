@@ -7,12 +7,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cli.doctor.finding import Finding, State
 from cli.http import PollDocument
 from cli.screen import STATE_STYLES
 from turnout.queue.dead_letters import DeadLetter
 from turnout.votes.audit import Verdict
 
 CHOICES_SHOWN_MAX = 12
+MARKS = {
+    State.GOOD: Text("✓", "green"),
+    State.FAULT: Text("✗", "bold red"),
+    State.UNKNOWN: Text("?", "yellow"),
+}
 
 
 def polls_view(polls: Sequence[PollDocument]) -> RenderableType:
@@ -88,6 +94,20 @@ def dead_letters_view(letters: Sequence[DeadLetter]) -> RenderableType:
     for letter in letters:
         time = "-" if letter.buried_at is None else _moment(letter.buried_at)
         table.add_row(letter.id, time, f"{letter.size_bytes:,}", Text(letter.reason))
+    return table
+
+
+def findings_view(findings: Sequence[Finding]) -> RenderableType:
+    """A line per finding, and the mend below a fault."""
+    table = _table()
+    table.add_column("")
+    table.add_column("check", no_wrap=True)
+    table.add_column("finding", overflow="fold")
+    for each in findings:
+        says = Text(each.says)
+        if each.mend:
+            says.append(f"\n→ {each.mend}", "bold")
+        table.add_row(MARKS[each.state], Text(each.check, "bold"), says)
     return table
 
 

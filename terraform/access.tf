@@ -258,14 +258,16 @@ resource "google_cloud_run_v2_service_iam_member" "caller" {
   }
 }
 
-# Under domain-restricted sharing, IAM refuses allUsers. The function's service can leave the question out instead; each
-# new revision is told again.
+# Under domain-restricted sharing, IAM refuses allUsers. The function's service can leave the question out instead. Whatever
+# deploys the function anew is followed by the command: `update_time` would be the old one while planning, and the next plan
+# never empty.
 resource "terraform_data" "invoker_check" {
   for_each = var.invoker_check_disabled ? { for name, function in local.functions : name => function if function.access == "public" } : {}
 
   triggers_replace = [
     google_cloudfunctions2_function.function[each.key].id,
-    google_cloudfunctions2_function.function[each.key].update_time,
+    google_storage_bucket_object.source.name,
+    sha256(jsonencode([local.common_settings, each.value, local.sizes[each.key], local.labels, var.runtime, var.kms_key])),
   ]
 
   provisioner "local-exec" {

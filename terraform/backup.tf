@@ -1,4 +1,5 @@
-# Backups of both databases, beside point-in-time recovery, which goes back 7 days: `turnout restore` brings one back.
+# Backups of both databases, beside point-in-time recovery, which goes back 7 days. README.md says how one is restored;
+# `turnout restore --dry-run` names what it would replace.
 
 locals {
   backed_up = {

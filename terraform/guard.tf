@@ -14,6 +14,7 @@ resource "terraform_data" "guard" {
   }
 
   depends_on = [
+    google_billing_budget.turnout,
     google_cloud_run_v2_job_iam_member.scheduler,
     google_cloud_run_v2_service_iam_member.caller,
     google_cloud_scheduler_job.job,

@@ -135,7 +135,7 @@ locals {
   # With data protected, `terraform destroy` refuses to take databases, queue and pepper away.
   data_deletion_policy = var.allow_destroy_data ? "DELETE" : "PREVENT"
 
-  services = [
+  services = concat(var.budget == null ? [] : ["billingbudgets.googleapis.com"], [
     "artifactregistry.googleapis.com",
     "cloudbuild.googleapis.com",
     "cloudfunctions.googleapis.com",
@@ -150,5 +150,5 @@ locals {
     "run.googleapis.com",
     "secretmanager.googleapis.com",
     "storage.googleapis.com",
-  ]
+  ])
 }

@@ -45,6 +45,9 @@ output "environment" {
   description = "The environment in which the command line works on this copy: `eval \"$(terraform output -raw environment)\"`. Behind a load balancer, set TURNOUT_URL as well."
   value = join("\n", [for name, value in merge({ for name, url in local.urls : "TURNOUT_${upper(name)}_URL" => url }, {
     GOOGLE_CLOUD_PROJECT              = var.project_id
+    TURNOUT_REGION                    = var.region
+    TURNOUT_PREFIX                    = var.prefix
+    TURNOUT_PEPPER_SECRET             = local.pepper_secret
     TURNOUT_TOPIC                     = google_pubsub_topic.votes.name
     TURNOUT_SUBSCRIPTION              = google_pubsub_subscription.votes.name
     TURNOUT_DEAD_LETTER_TOPIC         = google_pubsub_topic.dead_letters.name

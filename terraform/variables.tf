@@ -602,6 +602,37 @@ variable "alert_emails" {
   }
 }
 
+variable "budget" {
+  description = "What a month of the project may cost before somebody hears of it: the billing account (012345-6789AB-CDEF01), the amount in whole units of the account's own currency, and the shares at which to tell. Null: no budget. It tells, and stops nothing."
+  type = object({
+    billing_account = string
+    monthly         = number
+    currency        = optional(string, "USD")
+    at              = optional(list(number), [0.5, 0.9, 1])
+  })
+  default = null
+
+  validation {
+    condition     = var.budget == null ? true : can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.budget.billing_account))
+    error_message = "budget.billing_account must be the account's id, such as 012345-6789AB-CDEF01, as `gcloud billing accounts list` shows it."
+  }
+
+  validation {
+    condition     = var.budget == null ? true : var.budget.monthly >= 1 && floor(var.budget.monthly) == var.budget.monthly
+    error_message = "budget.monthly must be a whole amount of at least 1."
+  }
+
+  validation {
+    condition     = var.budget == null ? true : can(regex("^[A-Z]{3}$", var.budget.currency))
+    error_message = "budget.currency must be the billing account's own, as three letters such as USD or EUR: another one is refused."
+  }
+
+  validation {
+    condition     = var.budget == null ? true : length(var.budget.at) > 0 && alltrue([for share in var.budget.at : share > 0 && share <= 10])
+    error_message = "budget.at must be shares above 0, such as [0.5, 0.9, 1] for half of it, nine tenths, and all."
+  }
+}
+
 variable "alerts" {
   description = "When alerts are raised: the age of the oldest message that was not counted, the share of answers that are 5xx, and how long nothing was persisted."
   type = object({

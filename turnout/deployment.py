@@ -180,6 +180,25 @@ ALL_FUNCTIONS = (*FUNCTIONS, *TASK_FUNCTIONS)
 ALL_JOBS = (*JOBS, *TASK_JOBS)
 
 
+#: The APIs of Google's that it stands on, by their short names.
+APIS = (
+    "artifactregistry",
+    "cloudbuild",
+    "cloudfunctions",
+    "cloudresourcemanager",
+    "cloudscheduler",
+    "datastore",
+    "firestore",
+    "iam",
+    "logging",
+    "monitoring",
+    "pubsub",
+    "run",
+    "secretmanager",
+    "storage",
+)
+
+
 def function_for_path(path: str) -> Function | None:
     """The function that a load balancer sends a request path to; None: no function has it."""
     for function in ALL_FUNCTIONS:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from benchmarks.operations import Bill
-from benchmarks.prices import GIB_A_VCPU, GIB_SECOND, MILLION, VCPU_SECOND
+from benchmarks.prices import GIB_A_VCPU, JOB_GIB_SECOND, JOB_VCPU_SECOND, MILLION
 from benchmarks.scaling.intake import Load
 from benchmarks.scaling.parameters import Parameters, describe
 from benchmarks.scaling.simulation import Outcome, simulate
@@ -20,13 +20,13 @@ SENSITIVE_RATE = 1e5
 STEADY_SECONDS = 2_400.0
 STEADY_FROM_SECONDS = 900.0
 #: The task timeouts that are compared: the default of terraform, and the least that it takes.
-TIMEOUTS = (600.0, 120.0)
+TIMEOUTS = (300.0, 120.0)
 STEADY_RATES = (10.0, 1_000.0)
 
 CONCURRENCY_MAX = 1_000
 DAY_SECONDS = 86_400.0
-#: A second of a vCPU and the memory beside it.
-VCPU_DOLLARS = VCPU_SECOND + GIB_A_VCPU * GIB_SECOND
+#: A second of a task's vCPU and the memory beside it.
+TASK_VCPU_DOLLARS = JOB_VCPU_SECOND + GIB_A_VCPU * JOB_GIB_SECOND
 LINGER = "sized, and a linger of 80 ms"
 
 Cells = Sequence[str]
@@ -281,7 +281,7 @@ def executions_table(found: Sequence[tuple[float, Outcome]]) -> Table:
                 f"{statistics.mean(settled):.0f}",
                 f"{record.bundles / record.commits:.1f}",
                 f"{record.ages.percentile(0.5):.1f} · {record.ages.percentile(0.99):.1f}",
-                f"{vcpus * DAY_SECONDS * VCPU_DOLLARS:.2f}",
+                f"{vcpus * DAY_SECONDS * TASK_VCPU_DOLLARS:.2f}",
             )
         )
     head = ("load", "tasks at once", "bundles a commit", "counted after s, p50 · p99", "drain, $ a day")

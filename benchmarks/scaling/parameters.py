@@ -66,7 +66,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
         int, _terraform("requests", "`functions.vote.concurrency`; Cloud Run takes 1,000 at most")
     ] = 250
     instances_min: Annotated[int, _terraform("instances", "`functions.vote.min_instances`")] = 0
-    instances_max: Annotated[int, _terraform("instances", "`functions.vote.max_instances`, up to 1,000")] = 20
+    instances_max: Annotated[int, _terraform("instances", "`functions.vote.max_instances`, up to 1,000")] = 8
     instance_start_seconds: Annotated[
         float, _assumed("s", "Python with gRPC, cold; 2 to 8 s are reported")
     ] = 4.0
@@ -119,7 +119,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
         30.0
     )
     task_start_seconds: Annotated[float, _assumed("s", "from the Scheduler's call to the first lease")] = 10.0
-    task_seconds_max: Annotated[float, _terraform("s", "`drain.timeout_seconds`")] = 600.0
+    task_seconds_max: Annotated[float, _terraform("s", "`drain.timeout_seconds`")] = 300.0
     task_billed_seconds_min: Annotated[float, _assumed("s", "a job's task is billed a minute at least")] = (
         60.0
     )

@@ -118,7 +118,7 @@ def _tried(load: Load, parameters: Parameters) -> Sized | None:
         load=load,
         parameters=parameters,
         outcome=outcome,
-        bill=billed(outcome, tasks_seconds + instances_seconds),
+        bill=billed(outcome, instances_seconds, tasks_seconds),
         ramp_seconds=seconds_until_rate(
             outcome.record.writes / WINDOW_SECONDS,
             parameters.ramp_writes_per_second,
@@ -238,8 +238,8 @@ def limits(keys_each_vote: int, deployed: Parameters) -> list[Limit]:
     )
 
 
-def billed(outcome: Outcome, vcpu_seconds: float) -> Bill:
-    """A run at list prices, with so many vCPU seconds of instances and tasks."""
+def billed(outcome: Outcome, instance_vcpu_seconds: float, task_vcpu_seconds: float) -> Bill:
+    """A run at list prices, with so many vCPU seconds of instances and of tasks."""
     record = outcome.record
     return bill(
         Operations(
@@ -251,7 +251,8 @@ def billed(outcome: Outcome, vcpu_seconds: float) -> Bill:
             # The ledger's entries expire one day; the shards stay.
             deletes=record.writes - record.commits,
             # `bill` reckons with CPU that is used; these are seconds that are billed.
-            cpu_seconds=vcpu_seconds * UTILISATION,
+            cpu_seconds=instance_vcpu_seconds * UTILISATION,
+            job_cpu_seconds=task_vcpu_seconds * UTILISATION,
         )
     )
 
@@ -261,6 +262,6 @@ def billed_whole(outcome: Outcome) -> Bill:
     parameters, record = outcome.parameters, outcome.record
     return billed(
         outcome,
-        record.instance_seconds * parameters.instance_vcpus
-        + record.task_seconds_billed * parameters.task_vcpus,
+        record.instance_seconds * parameters.instance_vcpus,
+        record.task_seconds_billed * parameters.task_vcpus,
     )

@@ -61,6 +61,66 @@ run "production" {
   }
 }
 
+run "team" {
+  command = plan
+
+  module {
+    source = "./examples/team"
+  }
+
+  variables {
+    project_id   = "demo-project"
+    poll_owners  = ["group:office@example.com"]
+    alert_emails = ["ada@example.com"]
+    budget       = { billing_account = "012345-6789AB-CDEF01", monthly = 200 }
+  }
+}
+
+run "bootstrap" {
+  command = plan
+
+  module {
+    source = "./examples/team/bootstrap"
+  }
+
+  variables {
+    project_id    = "demo-project"
+    repository    = "example/elections"
+    repository_id = "123456"
+  }
+
+  assert {
+    condition = alltrue([
+      for claim in ["assertion.repository_id == '123456'", "assertion.sub == 'repo:example/elections:environment:production'", "assertion.ref == 'refs/heads/main'"] :
+      strcontains(google_iam_workload_identity_pool_provider.github.attribute_condition, claim)
+    ])
+    error_message = "One repository's workflows on one branch may deploy, and nobody else's."
+  }
+
+  assert {
+    condition     = google_storage_bucket.state.versioning[0].enabled && google_storage_bucket.state.public_access_prevention == "enforced"
+    error_message = "An older state can be brought back, and nobody outside may read one."
+  }
+}
+
+run "bootstrap_wants_a_repository" {
+  command = plan
+
+  module {
+    source = "./examples/team/bootstrap"
+  }
+
+  variables {
+    project_id    = "demo-project"
+    repository    = "https://github.com/example/elections"
+    repository_id = "elections"
+    branch        = "main'"
+    environment   = "*"
+  }
+
+  expect_failures = [var.repository, var.repository_id, var.branch, var.environment]
+}
+
 run "production_wants_a_name_not_an_address" {
   command = plan
 

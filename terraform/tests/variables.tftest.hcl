@@ -279,11 +279,27 @@ run "as_much_as_the_quota_was_raised_to" {
   }
 }
 
+run "budgets" {
+  command = plan
+
+  variables {
+    budget = { billing_account = "mine", monthly = 0.5, currency = "dollars", at = [] }
+  }
+
+  expect_failures = [var.budget]
+}
+
 run "alerts_that_nobody_hears" {
   command = plan
 
   variables {
     alert_emails = []
+    budget       = { billing_account = "012345-6789AB-CDEF01", monthly = 200 }
+  }
+
+  assert {
+    condition     = length(google_billing_budget.turnout["month"].all_updates_rule) == 0
+    error_message = "Without a channel a budget has no rule: an empty one is refused."
   }
 
   expect_failures = [check.somebody_hears_of_alerts]

@@ -19,6 +19,9 @@ COMMANDS = [
     ("drain",),
     ("persist",),
     ("audit",),
+    ("backup",),
+    ("restore",),
+    ("doctor",),
     ("dead-letters", "list"),
     ("dead-letters", "redrive"),
 ]

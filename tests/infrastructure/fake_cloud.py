@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -28,6 +28,7 @@ MEETING_SECONDS_MAX = 120
 #: The API that a resource's type belongs to, by the longest beginning.
 API_OF_TYPE = {
     "google_artifact_registry": "artifactregistry",
+    "google_billing": "billingbudgets",
     "google_cloud_run": "run",
     "google_cloud_scheduler": "cloudscheduler",
     "google_cloudfunctions2": "cloudfunctions",
@@ -72,6 +73,8 @@ class FakeCloud:
         self.buckets: dict[str, set[str]] = {}
         #: Values by secret, the oldest first.
         self.secrets: dict[str, list[str]] = {}
+        #: The functions' services, as Cloud Run's API shows them, by name.
+        self.services: dict[str, dict[str, Any]] = {}
         #: Where those who read meet before any of them hears the answer, so that they act on what was.
         self.meeting: threading.Barrier | None = None
         #: Calls by Cloud Scheduler that were refused.
@@ -93,6 +96,14 @@ class FakeCloud:
                     self._grant(config)
                 else:
                     getattr(self, f"_make_{kind.removeprefix('google_')}", lambda _: None)(config)
+
+    def refusal(self, kind: str, config: dict[str, Any]) -> str:
+        """Makes a resource of Terraform's: why Google refuses it, or nothing."""
+        try:
+            self.make(kind, config)
+        except Refused as refused:
+            return f"googleapi: Error {refused.code}: {refused}"
+        return ""
 
     def call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Answers a call of gcloud's; `Refused` as Google would."""
@@ -179,6 +190,7 @@ class FakeCloud:
                     "FAILED_PRECONDITION",
                     f"Secret {secret['secret']}/versions/{secret['version']} was not found",
                 )
+        self.services[config["name"]] = _service(config["name"])
 
     def _make_cloud_run_v2_job(self, config: dict[str, Any]) -> None:
         (container,) = config["template"][0]["template"][0]["containers"]
@@ -215,6 +227,8 @@ class FakeCloud:
             (r"POST /v1beta1/projects/[^/]+/services/([a-z]+)\.googleapis\.com:generateServiceIdentity", self._make_agent),
             (rf"GET {versions}/versions", self._list_versions),
             (rf"POST {versions}:addVersion", self._add_version),
+            (r"GET /apis/serving.knative.dev/v1/namespaces/[^/]+/services/([^/]+)", self._get_service),
+            (r"PUT /apis/serving.knative.dev/v1/namespaces/[^/]+/services/([^/]+)", self._replace_service),
         ]  # fmt: skip
 
     def _get_bucket(self, bucket: str, _: object) -> dict[str, Any]:
@@ -290,11 +304,40 @@ class FakeCloud:
             "versions": [{"name": f"{name}{number}", "state": "ENABLED"} for number in range(count, 0, -1)]
         }
 
+    def _get_service(self, name: str, _: object) -> dict[str, Any]:
+        self._ask_api("run")
+        if name not in self.services:
+            raise Refused(404, "NOT_FOUND", f"Resource '{name}' of kind 'SERVICE' does not exist.")
+        return self.services[name]
+
+    def _replace_service(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.services[name]["metadata"]["annotations"] = body["metadata"]["annotations"]
+        return self.services[name]
+
     def _add_version(self, secret: str, body: dict[str, Any]) -> dict[str, Any]:
         self._ask_api("secretmanager")
         self.secrets[secret].append(body["payload"]["data"])
         name = f"projects/{NUMBER}/secrets/{secret}/versions/{len(self.secrets[secret])}"
         return {"name": name, "clientSpecifiedPayloadChecksum": True}
+
+
+def _service(name: str) -> dict[str, Any]:
+    """A service whose one revision is ready."""
+    revision = f"{name}-00001-abc"
+    return {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": NUMBER, "labels": {"cloud.googleapis.com/location": REGION}, "annotations": {}},
+        "spec": {
+            "template": {"metadata": {"name": revision}, "spec": {"containers": [{"image": "an/image:built"}]}},
+            "traffic": [{"percent": 100, "latestRevision": True}],
+        },
+        "status": {
+            "conditions": [{"type": kind, "status": "True"} for kind in ("Ready", "ConfigurationsReady", "RoutesReady")],
+            "latestReadyRevisionName": revision,
+            "latestCreatedRevisionName": revision,
+        },
+    }  # fmt: skip
 
 
 def _substituted(text: str, build: dict[str, Any]) -> str:
@@ -309,10 +352,9 @@ class Address(msgspec.Struct, frozen=True):
     url: str
 
     def environment(self, folder: str) -> dict[str, str]:
-        """What the real gcloud, and the stand-in for the provider, need to call it; gcloud keeps its own in the folder."""
-        overridden = ("storage", "cloudbuild", "secretmanager", "serviceusage", "run")
+        """What the real gcloud needs to call it; it keeps its own in the folder."""
+        overridden = ("storage", "cloudbuild", "secretmanager", "serviceusage")
         return {
-            "TERRAFORM_OFFLINE_CLOUD": self.url,
             "CLOUDSDK_CONFIG": folder,
             "CLOUDSDK_AUTH_ACCESS_TOKEN": "a-token-of-nobody",
             "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
@@ -320,6 +362,10 @@ class Address(msgspec.Struct, frozen=True):
             "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
             **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api.upper()}": f"{self.url}/" for api in overridden},
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{self.url}/storage/v1/",
+            # Cloud Run's host begins with the region, which gcloud puts before any name: a proxy finds its way all the same.
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN": "http://run.invalid/",
+            "http_proxy": self.url,
+            "no_proxy": "127.0.0.1",
         }
 
 
@@ -331,12 +377,9 @@ def serving(cloud: FakeCloud) -> Iterator[Address]:
         def _answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length) or b"{}")
-            path = self.path.partition("?")[0]
+            path = urlsplit(self.path).path
             try:
-                if path == "/resources":
-                    self._send(200, {"refusal": _refusal(cloud, body)})
-                else:
-                    self._send(200, cloud.call(self.command, path, body))
+                self._send(200, cloud.call(self.command, path, body))
             except Refused as refused:
                 error = {"code": refused.code, "message": str(refused), "status": refused.status}
                 self._send(refused.code, {"error": error})
@@ -363,11 +406,3 @@ def serving(cloud: FakeCloud) -> Iterator[Address]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def _refusal(cloud: FakeCloud, asked: dict[str, Any]) -> str:
-    try:
-        cloud.make(asked["type"], asked["config"])
-    except Refused as refused:
-        return f"googleapi: Error {refused.code}: {refused}"
-    return ""

@@ -1,4 +1,4 @@
-"""The tables of inputs and outputs in terraform/README.md, as terraform-docs lays them out, from the module's own files.
+"""The tables of inputs and outputs in the READMEs of terraform/ and its examples, as terraform-docs lays them out, from the files.
 
 `python -m tests.infrastructure.module_docs` writes them anew; a test holds them against the files. terraform-docs itself is
 in none of the package registries that the project installs from.
@@ -11,19 +11,24 @@ FOLDER = Path(__file__).resolve().parents[2] / "terraform"
 BEGIN, END = "<!-- BEGIN_TF_DOCS -->", "<!-- END_TF_DOCS -->"
 
 
-def written(readme: str) -> str:
-    """The README with its tables made anew."""
-    before, _, rest = readme.partition(BEGIN)
+def readmes() -> list[Path]:
+    """Those that have tables."""
+    return sorted(path for path in FOLDER.rglob("README.md") if BEGIN in path.read_text(encoding="utf-8"))
+
+
+def written(path: Path) -> str:
+    """A README with its tables made anew."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{_tables()}\n{END}{after}"
+    return f"{before}{BEGIN}\n{_tables(path.parent)}\n{END}{after}"
 
 
-def _tables() -> str:
+def _tables(folder: Path) -> str:
     inputs = [
         f"| `{name}` | {_description(body)} | `{_of(body, 'type')}` | {_default(body)} |"
-        for name, body in _blocks("variable")
+        for name, body in _blocks(folder, "variable")
     ]
-    outputs = [f"| `{name}` | {_description(body)} |" for name, body in _blocks("output")]
+    outputs = [f"| `{name}` | {_description(body)} |" for name, body in _blocks(folder, "output")]
     return "\n".join(
         [
             "### Inputs\n\n| name | description | type | default |\n|---|---|---|---|",
@@ -34,10 +39,10 @@ def _tables() -> str:
     )
 
 
-def _blocks(kind: str) -> list[tuple[str, str]]:
+def _blocks(folder: Path, kind: str) -> list[tuple[str, str]]:
     found = [
         (match[1], match[2])
-        for path in sorted(FOLDER.glob("*.tf"))
+        for path in sorted(folder.glob("*.tf"))
         for match in re.finditer(
             rf'^{kind} "(\w+)" \{{\n(.*?)^\}}', path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
         )
@@ -64,5 +69,5 @@ def _default(body: str) -> str:
 
 
 if __name__ == "__main__":
-    path = FOLDER / "README.md"
-    path.write_text(written(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for each in readmes():
+        each.write_text(written(each), encoding="utf-8")

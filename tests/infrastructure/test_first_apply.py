@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +14,12 @@ import pytest
 
 from tests import needs
 from tests.deadlines import COMMAND_SECONDS_MAX
-from tests.infrastructure.conftest import Terraform, copy_sources
+from tests.infrastructure.conftest import Terraform, copy_module
 from tests.infrastructure.fake_cloud import FakeCloud, Refused, serving
 
 VARIABLES = 'project_id = "demo-project"\nalert_emails = ["ada@example.com"]\n'
+#: One that needs no build.
+IMAGE = "europe-docker.pkg.dev/demo-project/images/jobs:1"
 #: The pepper's command as it was, kept to show what the fake refuses it.
 OLD_PEPPER = """
 set -eu
@@ -34,6 +37,19 @@ def gcloud() -> str:
 
 Project = tuple[FakeCloud, Terraform]
 
+#: gcloud, but for a call that other tests make with the real one, and that takes it a second: asking for an identity.
+QUICK_GCLOUD = """#!/bin/sh
+case "$*" in
+"beta services identity create"*) exec {python} -S -c '
+import sys, urllib.request
+service = next(each.partition("=")[2] for each in sys.argv if each.startswith("--service="))
+path = "/v1beta1/projects/demo-project/services/" + service + ":generateServiceIdentity"
+urllib.request.urlopen(urllib.request.Request("{url}" + path, b"{{}}", method="POST"))
+' "$@" ;;
+*) exec {gcloud} "$@" ;;
+esac
+"""
+
 
 @pytest.fixture
 def project(gcloud: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Project]:
@@ -41,18 +57,26 @@ def project(gcloud: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
     cloud = FakeCloud(**getattr(request, "param", {}))
     with serving(cloud) as address:
         terraform = Terraform(
-            copy_sources(tmp_path / "copy"),
+            copy_module(tmp_path / "copy"),
             stand_ins=True,
             environment=address.environment(str(tmp_path / "gcloud")),
+            refusal=cloud.refusal,
         )
         shutil.rmtree(terraform.folder / "terraform" / "tests")
-        write(terraform, "terraform.tfvars", VARIABLES)
+        quick = tmp_path / "quick-gcloud"
+        quick.write_text(
+            QUICK_GCLOUD.format(python=sys.executable, url=address.url, gcloud=gcloud), encoding="utf-8"
+        )
+        quick.chmod(0o755)
+        tell(terraform)
         terraform.init()
         yield cloud, terraform
 
 
-def write(terraform: Terraform, file: str, text: str) -> None:
-    (terraform.folder / "terraform" / file).write_text(text, encoding="utf-8")
+def tell(terraform: Terraform, more: str = "", *, gcloud: str = "../../quick-gcloud") -> None:
+    """Writes the variables."""
+    text = f'{VARIABLES}gcloud = "{gcloud}"\n{more}'
+    (terraform.folder / "terraform" / "terraform.tfvars").write_text(text, encoding="utf-8")
 
 
 def edit(terraform: Terraform, file: str, pattern: str, replacement: str = "") -> None:
@@ -72,6 +96,7 @@ def refused(terraform: Terraform, *arguments: str) -> str:
 
 def test_the_first_apply_makes_everything_and_the_second_changes_nothing(project: Project) -> None:
     cloud, terraform = project
+    tell(terraform, gcloud="gcloud")
     terraform.run("apply", "-auto-approve")
 
     # Built once, from a copy in the module's own bucket.
@@ -147,7 +172,7 @@ def test_a_fault_fails_the_apply_with_googles_reason(project: Project, fault: st
     file, pattern, replacement, target, reason = FAULTS[fault]
     if fault == "a_builder_has_some_pythons":
         pattern = "gcr.io/buildpacks/" + pattern
-        write(terraform, "terraform.tfvars", VARIABLES + 'runtime = "python312"\n')
+        tell(terraform, 'runtime = "python312"\n')
     edit(terraform, file, pattern, replacement)
     said = refused(terraform, f"-target={target}")
     assert reason in said
@@ -171,6 +196,8 @@ def test_a_failed_build_is_done_again_by_the_next_apply(project: Project) -> Non
 def test_a_schedule_before_its_grant_calls_in_vain(project: Project) -> None:
     """The module as it was: with the dependency gone the grant may come later, as it does here, where it is left out."""
     cloud, terraform = project
+    cloud.images.add(IMAGE)
+    tell(terraform, f'job_image = "{IMAGE}"\n')
     edit(terraform, "schedule.tf", r"depends_on = \[google_cloud_run_v2_job_iam_member.scheduler\]")
     terraform.run("apply", "-auto-approve", "-target=google_cloud_scheduler_job.job")
     assert sorted(cloud.refused_calls) == ["turnout-audit", "turnout-drain"]
@@ -181,6 +208,33 @@ def test_domain_restricted_sharing_refuses_all_users(project: Project) -> None:
     _, terraform = project
     said = refused(terraform, "-target=google_cloud_run_v2_service_iam_member.caller")
     assert "do not belong to a permitted customer" in said
+
+
+@pytest.mark.parametrize("project", [{"domain_restricted": True}], indirect=True)
+def test_without_the_question_who_calls_all_users_are_not_needed(project: Project) -> None:
+    """And whatever deploys a function anew is followed by the command, so that no plan after it finds more to do."""
+    cloud, terraform = project
+    tell(terraform, "invoker_check_disabled = true\n")
+    targets = [
+        "-target=terraform_data.invoker_check",
+        "-target=google_cloud_run_v2_service_iam_member.caller",
+    ]
+    terraform.run("apply", "-auto-approve", *targets)
+    assert asked_of(cloud) == {"turnout-vote": False, "turnout-results": False}
+
+    for service in cloud.services.values():
+        service["metadata"]["annotations"] = {}
+    tell(terraform, "invoker_check_disabled = true\nfunctions = { vote = { timeout_seconds = 90 } }\n")
+    terraform.run("apply", "-auto-approve", *targets)
+    assert asked_of(cloud) == {"turnout-vote": False}
+    assert terraform.attempt("plan", "-detailed-exitcode", *targets).returncode == 0
+
+
+def asked_of(cloud: FakeCloud) -> dict[str, bool]:
+    """Whether IAM is asked who calls, of the services that were told."""
+    key = "run.googleapis.com/invoker-iam-disabled"
+    told = {name: each["metadata"]["annotations"].get(key) for name, each in cloud.services.items()}
+    return {name: disabled != "True" for name, disabled in told.items() if disabled}
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_public_functions_are_for_all_and_private_ones_for_their_callers(deploye
 
 
 def test_a_variable_closes_the_public_functions(variations: dict[str, Deployed]) -> None:
-    callers = {each.member for each in variations["closed"].grants() if each.role == "run.invoker"}
+    callers = {each.member for each in variations["organisation"].grants() if each.role == "run.invoker"}
     assert callers == {"scheduler"}
 
 

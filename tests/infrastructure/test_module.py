@@ -6,67 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.infrastructure.conftest import ROOT, Terraform
+from tests.infrastructure.conftest import ROOT, Terraform, copy_module
 from tests.infrastructure.deployed import Deployed
-from tests.infrastructure.module_docs import written
+from tests.infrastructure.module_docs import readmes, written
 
-EXAMPLES = sorted(path.name for path in (ROOT / "terraform" / "examples").iterdir() if path.is_dir())
+EXAMPLES = sorted(
+    path.parent.relative_to(ROOT / "terraform" / "examples").as_posix()
+    for path in (ROOT / "terraform" / "examples").rglob("main.tf")
+)
 MODULE_TESTS = sorted(path.name for path in (ROOT / "terraform" / "tests").glob("*.tftest.hcl"))
 STAGES = ("intake", "queue", "drain", "counters", "record", "schedule", "build", "observe", "access")
 
 TWO_COPIES = """
-# Without it, the tear-down of a test uses the provider itself and not the mock.
-terraform {
-  required_providers {
-    google = {
-      source = "hashicorp/google"
-    }
-  }
-}
-
-variable "allow_destroy_data" {
-  default = false
-}
-
 module "spring" {
-  source                = "../terraform"
-  project_id            = "demo-project"
-  prefix                = "spring"
-  gcloud                = "true"
-  api_settle_seconds    = 0
-  access_settle_seconds = 0
-  alert_emails          = ["ada@example.com"]
-  allow_destroy_data    = var.allow_destroy_data
+  source       = "../terraform"
+  project_id   = "demo-project"
+  prefix       = "spring"
+  alert_emails = ["ada@example.com"]
 }
 
 module "autumn" {
-  source                = "../terraform"
-  project_id            = "demo-project"
-  prefix                = "autumn"
-  gcloud                = "true"
-  api_settle_seconds    = 0
-  access_settle_seconds = 0
-  alert_emails          = ["ada@example.com"]
-  allow_destroy_data    = var.allow_destroy_data
-}
-"""
-TWO_COPIES_TEST = """
-mock_provider "google" {
-  mock_resource "google_storage_bucket" {
-    defaults = { project_number = 123456789012 }
-  }
-}
-
-run "both" {
-  command = apply
-}
-
-run "may_be_destroyed" {
-  command = apply
-
-  variables {
-    allow_destroy_data = true
-  }
+  source       = "../terraform"
+  project_id   = "demo-project"
+  prefix       = "autumn"
+  alert_emails = ["ada@example.com"]
 }
 """
 #: What an API calls a resource, by type; None: it has no name of its own, or both copies share it on purpose.
@@ -75,6 +38,8 @@ NAMES = {
     "google_storage_bucket_object": None,  # its bucket is the copy's
     "google_artifact_registry_repository": "repository_id",
     "google_secret_manager_secret": "secret_id",
+    "google_secret_manager_secret_version": None,  # its secret is the copy's
+    "google_billing_budget": "display_name",
     "google_monitoring_alert_policy": "display_name",
     "google_monitoring_dashboard": None,  # the service makes its id
     "google_monitoring_custom_service": "service_id",
@@ -105,9 +70,15 @@ def test_the_module_is_valid(terraform: Terraform) -> None:
     assert "Success!" in terraform.run("validate", "-no-color")
 
 
+#: Whose zip is looked at.
+OVER_ALL_SOURCES = ("plan.tftest.hcl",)
+
+
 @pytest.mark.parametrize("file", MODULE_TESTS)
-def test_the_modules_own_tests_pass(terraform: Terraform, file: str) -> None:
-    out = terraform.run("test", "-no-color", f"-filter=tests/{file}")
+def test_the_modules_own_tests_pass(terraform: Terraform, checkout: Terraform, file: str) -> None:
+    out = (checkout if file in OVER_ALL_SOURCES else terraform).run(
+        "test", "-no-color", f"-filter=tests/{file}"
+    )
     assert re.search(r"Success! [1-9]\d* passed, 0 failed", out)
 
 
@@ -157,14 +128,24 @@ def test_no_lock_file_is_committed() -> None:
     assert [path for path in listed if Path(path).name == ".terraform.lock.hcl" or "tfstate" in path] == []
 
 
-def test_two_copies_share_a_project(terraform: Terraform, tmp_path: Path) -> None:
-    root = terraform.folder / "copies"
-    root.mkdir(exist_ok=True)
-    (root / "main.tf").write_text(TWO_COPIES, encoding="utf-8")
-    test_file = tmp_path / "copies.tftest.hcl"
-    test_file.write_text(TWO_COPIES_TEST, encoding="utf-8")
-    terraform.init("copies")
-    deployed = terraform.apply_on_mocks(test_file, chdir="copies")["both"]
+def test_every_configuration_wants_the_same_provider() -> None:
+    """From 7.46 on, all of Pub/Sub has `deletion_policy`; 9 may change what is used here."""
+    found = {
+        str(path.relative_to(ROOT)): re.findall(
+            r'source\s+= "hashicorp/google"\n(?:\s+#.*\n)*\s+version\s+= "(.*)"',
+            path.read_text(encoding="utf-8"),
+        )
+        for path in (ROOT / "terraform").rglob("*.tf")
+        if "required_providers" in path.read_text(encoding="utf-8")
+    }
+    assert {path: [">= 7.46, < 9.0"] for path in found} == found
+
+
+def test_two_copies_share_a_project(tmp_path: Path) -> None:
+    terraform = Terraform(copy_module(tmp_path), stand_ins=True)
+    (tmp_path / "copies").mkdir()
+    (tmp_path / "copies" / "main.tf").write_text(TWO_COPIES, encoding="utf-8")
+    deployed = terraform.planned(chdir="copies")
     names = named(deployed)
     assert len({address.partition(".google")[0] for address, _ in names}) == 2
     seen = [name for _, name in names]
@@ -181,6 +162,35 @@ def named(deployed: Deployed) -> list[tuple[str, tuple[str, str]]]:
     return found
 
 
-def test_the_tables_of_inputs_and_outputs_are_the_modules() -> None:
-    readme = (ROOT / "terraform" / "README.md").read_text(encoding="utf-8")
-    assert written(readme) == readme, "python -m tests.infrastructure.module_docs writes them anew"
+def test_every_configuration_has_a_readme_with_tables() -> None:
+    configurations = {path.parent for path in (ROOT / "terraform").rglob("main.tf")} | {ROOT / "terraform"}
+    assert {path.parent for path in readmes()} == configurations
+
+
+@pytest.mark.parametrize("readme", readmes(), ids=lambda path: path.parent.name)
+def test_the_tables_of_inputs_and_outputs_are_the_files(readme: Path) -> None:
+    said = readme.read_text(encoding="utf-8")
+    assert written(readme) == said, "python -m tests.infrastructure.module_docs writes them anew"
+
+
+@pytest.mark.parametrize("readme", ["README.md", "examples/team/README.md"])
+def test_the_readme_says_how_a_lock_file_is_made(readme: str) -> None:
+    """None can be committed here: it holds the digests of the real providers, which only the registry tells."""
+    said = " ".join((ROOT / "terraform" / readme).read_text(encoding="utf-8").split())
+    assert "terraform providers lock -platform=linux_amd64 -platform=darwin_arm64" in said
+
+
+#: Every address that the module had when it was last released, without indices.
+ADDRESSES = Path(__file__).parent / "addresses.txt"
+
+
+def test_nothing_leaves_the_state_in_silence() -> None:
+    """What a release had is still there, is the `from` of a `moved` block, or is named in UPGRADING.md."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "terraform").glob("*.tf"))
+    there = {".".join(each) for each in re.findall(r'^resource "(\w+)" "(\w+)"', text, re.MULTILINE)}
+    there |= set(re.findall(r"^moved \{\n  from = ([\w.]+)$", text, re.MULTILINE))
+    upgrading = (ROOT / "terraform" / "UPGRADING.md").read_text(encoding="utf-8")
+    there |= set(re.findall(r"`(\w+\.\w+)`", upgrading))
+    released = set(ADDRESSES.read_text(encoding="utf-8").split())
+    assert released
+    assert released - there == set()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infrastructure.conftest import Terraform, copy_sources
+from tests.infrastructure.conftest import Terraform, copy_module
 
 Graph = dict[str, set[str]]
 Rule = Callable[[Graph], list[str]]
@@ -120,7 +120,7 @@ def test_nothing_is(graph: Graph, rule: Rule) -> None:
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     """A copy of the module, to plant faults in."""
-    terraform = Terraform(copy_sources(tmp_path_factory.mktemp("planted")))
+    terraform = Terraform(copy_module(tmp_path_factory.mktemp("planted")))
     terraform.init()
     return terraform
 

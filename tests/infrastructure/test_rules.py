@@ -198,7 +198,7 @@ def test_nothing_in_the_module_decides_where_apis_are() -> None:
 
 
 def test_the_log_bucket_never_holds_who_voted_when(variations: dict[str, Deployed]) -> None:
-    kept = variations["keys_and_logs"]
+    kept = variations["organisation"]
     sink = kept.one("google_logging_project_sink", "turnout", "turnout-logs")
     assert [each["filter"] for each in sink["exclusions"]] == [
         kept.one("google_logging_project_exclusion", "votes_requests", 0)["filter"]
@@ -208,8 +208,24 @@ def test_the_log_bucket_never_holds_who_voted_when(variations: dict[str, Deploye
     )
 
 
+def test_a_budget_is_told_of_and_there_is_none_without_a_billing_account(
+    deployed: Deployed, variations: dict[str, Deployed]
+) -> None:
+    """At most five channels (https://cloud.google.com/billing/docs/how-to/budgets-notification-recipients)."""
+    assert deployed.of_type("google_billing_budget") == []
+    budget = variations["organisation"].one("google_billing_budget", "turnout", "month")
+    assert budget["billing_account"] == "012345-6789AB-CDEF01"
+    assert budget["amount"][0]["specified_amount"][0]["units"] == "200"
+    assert [each["threshold_percent"] for each in budget["threshold_rules"]] == [0.5, 0.9, 1, 1]
+    (told,) = budget["all_updates_rule"]
+    assert 1 <= len(told["monitoring_notification_channels"]) <= 5
+    assert budget["budget_filter"][0]["projects"] == ["projects/123456789012"]
+    apis = {each.values["service"] for each in variations["organisation"].of_type("google_project_service")}
+    assert "billingbudgets.googleapis.com" in apis
+
+
 def test_a_key_of_ones_own_encrypts_everything_that_holds_votes(variations: dict[str, Deployed]) -> None:
-    kept = variations["keys_and_logs"]
+    kept = variations["organisation"]
     key = "projects/demo-project/locations/europe-west1/keyRings/ring/cryptoKeys/key"
     for kind in (
         "google_pubsub_topic",

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import SecretStr
 
+from cli.target import own_addresses
 from tests.infrastructure.deployed import Deployed
 from turnout.base.environment import read, variables
 from turnout.deployment import COMMON_SETTINGS, FUNCTIONS, JOBS, Function, Job
@@ -50,6 +51,18 @@ def test_names_are_those_of_what_is_deployed(deployed: Deployed) -> None:
     record = deployed.one("google_firestore_database", "record")["name"]
     for service in ("results", "polls", "persist", "audit"):
         assert deployed.environment(service)["TURNOUT_DATASTORE_DATABASE"] == record
+
+
+def test_the_command_line_is_told_each_functions_own_address(deployed: Deployed) -> None:
+    """A copy without a load balancer has several hosts; and a token's audience is the service's own address in any case."""
+    lines = deployed.outputs["environment"].splitlines()
+    told = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+    assert own_addresses(told) == {
+        name: function["service_config"][0]["uri"] for name, function in deployed.functions.items()
+    }
+    settings = read(Settings, told)
+    assert settings.dead_letter_topic == deployed.one("google_pubsub_topic", "dead_letters")["name"]
+    assert settings.datastore_database == deployed.one("google_firestore_database", "record")["name"]
 
 
 def test_secrets_are_the_peppers_alone(deployed: Deployed) -> None:

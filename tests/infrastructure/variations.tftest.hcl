@@ -17,22 +17,17 @@ variables {
   access_settle_seconds = 0
 }
 
-run "closed" {
+# As an organisation may want it: closed, with keys of its own, a log bucket and a budget.
+run "organisation" {
   command = apply
 
   variables {
-    public_members = []
-    poll_owners    = []
-  }
-}
-
-run "keys_and_logs" {
-  command = apply
-
-  variables {
+    public_members     = []
+    poll_owners        = []
     kms_key            = "projects/demo-project/locations/europe-west1/keyRings/ring/cryptoKeys/key"
     database_kms_key   = "projects/demo-project/locations/europe-west1/keyRings/ring/cryptoKeys/key-of-databases"
     log_retention_days = 400
+    budget             = { billing_account = "012345-6789AB-CDEF01", monthly = 200, currency = "EUR" }
   }
 }
 

@@ -83,13 +83,21 @@ def test_the_percentile_of_one_value_is_that_value() -> None:
 
 def test_a_million_full_bundles_of_two_thousand_writes_are_billed_as_the_list_says() -> None:
     done = Operations(
-        requests=1e6, writes=2_020, deletes=2_000, reads=100_000, published_bytes=2.0**40, cpu_seconds=60
+        requests=1e6,
+        writes=2_020,
+        deletes=2_000,
+        reads=100_000,
+        published_bytes=2.0**40,
+        cpu_seconds=60,
+        job_cpu_seconds=30,
     )
     billed = operations.bill(done)
     assert billed.requests == pytest.approx(0.40)
     assert billed.pubsub == pytest.approx(40.0)
     assert billed.firestore == pytest.approx(2_020 * 9e-7 + 2_000 * 1e-7 + 0.03)
-    assert billed.compute == pytest.approx(60 / prices.UTILISATION * (0.000024 + 0.5 * 0.0000025))
+    assert billed.compute == pytest.approx(
+        (60 * (0.000024 + 0.5 * 0.0000025) + 30 * (0.000018 + 0.5 * 0.000002)) / prices.UTILISATION
+    )
     assert billed.total == pytest.approx(billed.requests + billed.compute + billed.pubsub + billed.firestore)
 
 

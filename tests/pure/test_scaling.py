@@ -354,8 +354,14 @@ def test_a_run_takes_no_less_than_the_documents_allow_and_little_more() -> None:
 
 def test_a_new_poll_is_drained_as_fast_as_the_ramp_allows_and_no_faster() -> None:
     load = Load(votes_per_second=20_000, seconds=20, keys_each_vote=1)
+    # One execution does it all.
     system = Parameters(
-        instances_min=6, instances_max=6, lanes=64, shards=64, document_writes_per_second=50.0
+        instances_min=6,
+        instances_max=6,
+        lanes=64,
+        shards=64,
+        document_writes_per_second=50.0,
+        task_seconds_max=3_600.0,
     )
     outcome = run(system, load)
 
@@ -493,7 +499,7 @@ def test_a_vote_costs_its_request_and_its_share_of_the_writes() -> None:
         outcome = run(SMALL, Load(votes_per_second=2_000, seconds=20, keys_each_vote=keys))
         record = outcome.record
 
-        costs = billed(outcome, 0.0)
+        costs = billed(outcome, 0.0, 0.0)
 
         assert costs.requests == pytest.approx(record.promised * REQUEST)
         entries = record.bundles + keys * record.promised

@@ -3,15 +3,23 @@
 import os
 import subprocess
 import sys
-import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.infrastructure.terraform_offline.command import arguments, environment
+from tests.infrastructure.terraform_offline.provider import World
+from tests.infrastructure.terraform_offline.serving import serving
 
-with tempfile.TemporaryDirectory() as folder:
+CHDIR = "-chdir="
+
+folder = next(
+    (Path(each.removeprefix(CHDIR)) for each in sys.argv[1:] if each.startswith(CHDIR)), Path()
+).resolve()
+# An example's types are its module's as well.
+sources = next((each for each in (folder, *folder.parents) if each.name == "terraform"), folder)
+with serving(World(folder=folder, sources=sources, now=lambda: datetime.now(UTC))) as variables:
     done = subprocess.run(
-        [os.environ.get("TERRAFORM", "terraform"), *arguments(sys.argv[1:])],
-        env={**os.environ, **environment(Path(folder))},
+        [os.environ.get("TERRAFORM", "terraform"), *sys.argv[1:]],
+        env={**os.environ, **variables},
         check=False,
     )
 sys.exit(done.returncode)

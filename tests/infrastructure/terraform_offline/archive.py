@@ -10,12 +10,12 @@ from typing import Any
 MOMENT = (2049, 1, 1, 0, 0, 0)
 
 
-def archive_file(config: dict[str, Any]) -> dict[str, Any]:
-    """Writes the zip to `output_path`; what is known of it then."""
-    path = Path(config["output_path"])
+def archive_file(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Writes the zip to `output_path`; what is known of it then. Relative paths are relative to the folder."""
+    path = folder / config["output_path"]
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
-        for name, content in _members(config, path):
+        for name, content in _members(config, path, folder):
             opened.writestr(zipfile.ZipInfo(name, MOMENT), content)
     content = path.read_bytes()
     digests = {name: hashlib.new(name, content) for name in ("md5", "sha1", "sha256", "sha512")}
@@ -31,15 +31,15 @@ def archive_file(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _members(config: dict[str, Any], archive: Path) -> list[tuple[str, bytes]]:
+def _members(config: dict[str, Any], archive: Path, folder: Path) -> list[tuple[str, bytes]]:
     members = [(each["filename"], each["content"].encode()) for each in config.get("source") or []]
     if config.get("source_content") is not None:
         members.append((config["source_content_filename"], config["source_content"].encode()))
     if config.get("source_file"):
-        file = Path(config["source_file"])
+        file = folder / config["source_file"]
         members.append((file.name, file.read_bytes()))
     if config.get("source_dir"):
-        root = Path(config["source_dir"])
+        root = folder / config["source_dir"]
         excluded = set(config.get("excludes") or [])
         members += [
             (name.as_posix(), file.read_bytes())

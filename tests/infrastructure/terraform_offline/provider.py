@@ -2,42 +2,44 @@
 
 It also refuses and drops what Google does and the tests rely on: what is protected is not deleted, and a dashboard comes
 back without its zero and empty values.
-
-Usage, by Terraform: `python -m tests.infrastructure.terraform_offline.provider NAME`.
 """
 
 import json
-import os
 import secrets
 import string
-import sys
-import tempfile
-import threading
-import urllib.request
-from collections.abc import Iterator
-from concurrent import futures
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import grpc
+import msgspec
 
 from tests.infrastructure.terraform_offline.archive import archive_file
-from tests.infrastructure.terraform_offline.protocol import METHODS, PACKAGE, message
-from tests.infrastructure.terraform_offline.schema import Schema, load, to_proto
+from tests.infrastructure.terraform_offline.protocol import METHODS, message
+from tests.infrastructure.terraform_offline.schema import Schema, named_in, to_proto
 from tests.infrastructure.terraform_offline.values import applied, decode, encode, faults, planned, upgraded
 
-#: Names a fake of Google's APIs, which is told what is made and may refuse it; without it everything can be made.
-CLOUD_VARIABLE = "TERRAFORM_OFFLINE_CLOUD"
-ASK_SECONDS = 60
 ERROR = 1
-STOP_SECONDS = 0.1
+
+
+class World(msgspec.Struct, frozen=True):
+    """What a stand-in knows beside its schema."""
+
+    #: Terraform's folder: what relative paths are relative to.
+    folder: Path
+    #: The folder whose files name the types that Terraform is told of; reading 1,375 of them takes it a second a time.
+    sources: Path
+    now: Callable[[], datetime]
+    #: Told of each resource before it is made: why it is refused, or nothing.
+    refusal: Callable[[str, dict[str, Any]], str] = lambda *_: ""
 
 
 class Provider:
     """Answers Terraform for one provider."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, world: World) -> None:
         self._schema = schema
+        self._world = world
 
     def answer(self, method: str, request: Any) -> Any:
         """The response to a call of the protocol's service."""
@@ -45,15 +47,24 @@ class Provider:
         return handler(request) if handler else message[METHODS[method][1]]()
 
     def _GetMetadata(self, _: Any) -> Any:  # noqa: N802 - the protocol's names
+        named = named_in(self._world.sources)
         return message["MetadataResponse"](
-            resources=[{"type_name": kind} for kind in self._schema.resources],
-            data_sources=[{"type_name": kind} for kind in self._schema.data_sources],
-            ephemeral_resources=[{"type_name": kind} for kind in self._schema.ephemeral_resources],
+            resources=[{"type_name": kind} for kind in self._schema.resources if kind in named],
+            data_sources=[{"type_name": kind} for kind in self._schema.data_sources if kind in named],
+            ephemeral_resources=[
+                {"type_name": kind} for kind in self._schema.ephemeral_resources if kind in named
+            ],
         )
 
     def _GetProviderSchema(self, _: Any) -> Any:  # noqa: N802
+        named = named_in(self._world.sources)
+
         def schemas(blocks: dict[str, Any]) -> dict[str, Any]:
-            return {kind: message["Schema"](block=to_proto(block)) for kind, block in blocks.items()}
+            return {
+                kind: message["Schema"](block=to_proto(block))
+                for kind, block in blocks.items()
+                if kind in named
+            }
 
         return message["SchemaResponse"](
             provider=message["Schema"](block=to_proto(self._schema.provider)),
@@ -79,6 +90,11 @@ class Provider:
             # The real provider takes texts of the same document for the same.
             if without_zeros(given) != given:
                 state["dashboard_json"] = json.dumps(without_zeros(given))
+        if request.type_name == "time_rotating" and self._world.now() >= datetime.fromisoformat(
+            state["rotation_rfc3339"]
+        ):
+            # It is taken for gone, so that Terraform makes it anew.
+            state = None
         return message["ReadResponse"](new_state=encode(state))
 
     def _PlanResourceChange(self, request: Any) -> Any:  # noqa: N802
@@ -96,18 +112,20 @@ class Provider:
         if (
             wanted is not None
             and before is None
-            and (why := refusal(request.type_name, decode(request.config)))
+            and (why := self._world.refusal(request.type_name, decode(request.config)))
         ):
             return message["ApplyResponse"](
                 new_state=encode(None), diagnostics=[_error(why)], legacy_type_system=True
             )
+        if wanted is not None and request.type_name == "time_rotating":
+            wanted = self._rotating(wanted)
         state = applied(request.type_name, self._schema.resources[request.type_name], wanted)
         return message["ApplyResponse"](new_state=encode(state), legacy_type_system=True)
 
     def _ReadDataSource(self, request: Any) -> Any:  # noqa: N802
         value = decode(request.config)
         if request.type_name == "archive_file":
-            value.update(archive_file(value))
+            value.update(archive_file(value, self._world.folder))
         state = applied(request.type_name, self._schema.data_sources[request.type_name], value)
         return message["DataResponse"](state=encode(state))
 
@@ -119,17 +137,11 @@ class Provider:
         block = self._schema.ephemeral_resources[request.type_name]
         return message["OpenResponse"](result=encode(applied(request.type_name, block, value)))
 
-
-def refusal(kind: str, config: dict[str, Any]) -> str:
-    """Why the cloud that `CLOUD_VARIABLE` names refuses to make a resource; empty: it made it, or there is none to ask."""
-    cloud = os.environ.get(CLOUD_VARIABLE, "")
-    if not cloud:
-        return ""
-    asked = urllib.request.Request(
-        f"{cloud}/resources", json.dumps({"type": kind, "config": config}).encode(), method="POST"
-    )
-    with urllib.request.urlopen(asked, timeout=ASK_SECONDS) as answer:
-        return str(json.load(answer)["refusal"])
+    def _rotating(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """The moment that a rotation began, and the one at which it is over."""
+        began = self._world.now()
+        over = began + timedelta(days=wanted["rotation_days"])
+        return {**wanted, "rfc3339": began.isoformat(), "rotation_rfc3339": over.isoformat()}
 
 
 def without_zeros(value: Any) -> Any:
@@ -161,55 +173,3 @@ def _error(text: str, path: tuple[str | int, ...] = ()) -> Any:
     return message["Diagnostic"](
         severity=ERROR, summary=text, attribute=message["AttributePath"](steps=steps)
     )
-
-
-def _service(provider: Provider) -> Any:
-    def handler(method: str) -> Any:
-        takes, answers = (message[name] for name in METHODS[method])
-        return grpc.unary_unary_rpc_method_handler(
-            lambda request, _: provider.answer(method, request),
-            request_deserializer=takes.FromString,
-            response_serializer=answers.SerializeToString,
-        )
-
-    return grpc.method_handlers_generic_handler(
-        f"{PACKAGE}.Provider", {method: handler(method) for method in METHODS}
-    )
-
-
-def _plugin_services(done: threading.Event) -> list[Any]:
-    """What the library beneath Terraform's plugins asks for: an end, and a stream of what is printed."""
-
-    def shutdown(request: bytes, _: Any) -> bytes:
-        done.set()
-        return request
-
-    def nothing(_: bytes, __: Any) -> Iterator[bytes]:
-        return iter(())
-
-    controller = grpc.unary_unary_rpc_method_handler(shutdown)
-    stdio = grpc.unary_stream_rpc_method_handler(nothing)
-    return [
-        grpc.method_handlers_generic_handler("plugin.GRPCController", {"Shutdown": controller}),
-        grpc.method_handlers_generic_handler("plugin.GRPCStdio", {"StreamStdio": stdio}),
-    ]
-
-
-def main(name: str) -> None:
-    """Serves one provider until Terraform ends it."""
-    done = threading.Event()
-    unlimited = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-    server = grpc.server(futures.ThreadPoolExecutor(8), options=unlimited)
-    server.add_generic_rpc_handlers((_service(Provider(load(name))), *_plugin_services(done)))
-    with tempfile.TemporaryDirectory() as folder:
-        socket = Path(folder) / "socket"
-        server.add_insecure_port(f"unix:{socket}")
-        server.start()
-        # The plugins' handshake: versions of its own and of the protocol, and where it listens.
-        print(f"1|6|unix|{socket}|grpc", flush=True)  # noqa: T201
-        done.wait()
-        server.stop(STOP_SECONDS)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

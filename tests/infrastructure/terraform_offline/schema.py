@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,17 @@ def names() -> list[str]:
     return sorted(path.name.removesuffix(".json.gz") for path in FOLDER.glob("*.json.gz"))
 
 
+def named_in(folder: Path) -> set[str]:
+    """The words in a folder's configurations and states, of which some are types."""
+    return {
+        word
+        for pattern in ("*.tf", "*.tftest.hcl", "*.tfstate")
+        for path in folder.rglob(pattern)
+        for word in re.findall(r"[a-z]+_[a-z0-9_]+", path.read_text(encoding="utf-8"))
+    }
+
+
+@cache
 def load(name: str) -> Schema:
     """The schema of the provider hashicorp/`name`."""
     with gzip.open(FOLDER / f"{name}.json.gz", "rt", encoding="utf-8") as file:

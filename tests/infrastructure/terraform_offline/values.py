@@ -12,7 +12,6 @@ from tests.infrastructure.terraform_offline.schema import Block, is_write_only
 #: How Terraform writes a value that is not known yet.
 UNKNOWN = msgspec.msgpack.Ext(0, b"\x00")
 PROJECT_NUMBER = "123456789012"
-MOMENT = "2026-11-01T00:00:00Z"
 
 Path = tuple[str | int, ...]
 
@@ -140,6 +139,4 @@ def _made_up_text(resource: str, name: str, top: dict[str, Any]) -> str:
         "url": f"https://{label}-offline.a.run.app",
         "self_link": f"https://{label}-offline.a.run.app",
         "number": PROJECT_NUMBER,
-        "rfc3339": MOMENT,
-        "rotation_rfc3339": MOMENT,
     }.get(name, f"offline-{name}")
