@@ -31,7 +31,7 @@ async def up(port: int, workers: int) -> None:
     """Brings the local cloud up and leaves it running until a signal comes; `CheckFailed` if a part dies."""
     screen = console()
     with Steps(screen) as steps:
-        cloud = local_cloud(steps, port=port, workers=workers, cloud_tasks=True)
+        cloud = local_cloud(steps, port=port, workers=workers, tasks=True)
         await cloud.start()
     try:
         show_addresses(screen, cloud)
@@ -40,14 +40,14 @@ async def up(port: int, workers: int) -> None:
         await cloud.stop()
 
 
-def local_cloud(steps: Steps, *, port: int, workers: int = 1, cloud_tasks: bool = False) -> LocalCloud:
+def local_cloud(steps: Steps, *, port: int, workers: int = 1, tasks: bool = False) -> LocalCloud:
     """A local cloud that tells of its steps. Its schedules begin later: see `keep_running`."""
     return LocalCloud(
         state_folder=state_folder(os.environ),
         port=port or (DEFAULT_PORT if port_is_free(DEFAULT_PORT) else 0),
         workers=workers,
         schedule=False,
-        cloud_tasks=cloud_tasks,
+        tasks=tasks,
         settings=_settings(os.environ),
         on_step=steps.on_step,
         on_fetch=steps.on_fetch,

@@ -14,6 +14,7 @@ from cli.emulate import emulate
 from cli.faults import EPILOG, CheckFailed, Faults
 from cli.keeping import BACKUP_EXAMPLES, RESTORE_EXAMPLES, backup, restore
 from cli.running import run
+from cli.tasks import tasks_app
 from turnout.base.clock import moment
 from turnout.votes.poll import NewPoll, OnePer
 
@@ -54,6 +55,7 @@ dead_letters_app = typer.Typer(
 )
 app.add_typer(polls_app, name="polls")
 app.add_typer(dead_letters_app, name="dead-letters")
+app.add_typer(tasks_app, name="tasks")
 
 Port = Annotated[
     int,

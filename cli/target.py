@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cli.faults import NowhereToGo
 from emulators import state
-from turnout.deployment import FUNCTIONS
+from turnout.deployment import ALL_FUNCTIONS
 
 URL_VARIABLE = "TURNOUT_URL"
 PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
@@ -26,7 +26,7 @@ def own_variable(function: str) -> str:
 
 def own_addresses(environment: Mapping[str, str]) -> dict[str, str]:
     """The functions' own addresses that the environment names, by function."""
-    given = {each.name: environment.get(own_variable(each.name), "") for each in FUNCTIONS}
+    given = {each.name: environment.get(own_variable(each.name), "") for each in ALL_FUNCTIONS}
     return {name: url.rstrip("/") for name, url in given.items() if url}
 
 

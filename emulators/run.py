@@ -9,7 +9,7 @@ import aiohttp
 
 from emulators.execution import Execution
 from emulators.processes import LOOPBACK, ROOT, Process, until_ready
-from turnout.deployment import COMMON_SETTINGS, FUNCTIONS, JOBS, Function, Job
+from turnout.deployment import ALL_FUNCTIONS, ALL_JOBS, COMMON_SETTINGS, Function, Job
 
 READY_SECONDS_MAX = 60.0
 ANSWER_SECONDS_MAX = 5.0
@@ -29,7 +29,7 @@ NOT_DEPLOYED = (
 def service_environment(service: Function | Job, environment: Mapping[str, str]) -> dict[str, str]:
     """What a function or a job is told: of the settings that the table names, only its own."""
     told = {*COMMON_SETTINGS, *service.settings}
-    named = {name for each in (*FUNCTIONS, *JOBS) for name in each.settings}
+    named = {name for each in (*ALL_FUNCTIONS, *ALL_JOBS) for name in each.settings}
     withheld = (named - told) | set(NOT_DEPLOYED)
     return {name: value for name, value in environment.items() if name not in withheld}
 
@@ -110,7 +110,7 @@ def job_command(job: Job) -> tuple[str, ...]:
 
 def job_named(name: str) -> Job:
     """The job of this name in the table."""
-    for job in JOBS:
+    for job in ALL_JOBS:
         if job.name == name:
             return job
-    raise KeyError(f"there is no job {name!r}; there are {', '.join(job.name for job in JOBS)}")
+    raise KeyError(f"there is no job {name!r}; there are {', '.join(job.name for job in ALL_JOBS)}")

@@ -1,6 +1,7 @@
 """The local cloud as a whole: emulators, resources, functions, gateway and schedules, up together and down together."""
 
 import asyncio
+import base64
 import contextlib
 import os
 import secrets
@@ -28,11 +29,12 @@ from emulators.identity import Identity, load_key
 from emulators.identity.server import JWKS_PATH, identity_routes
 from emulators.identity.tokens import Clock, utc_now
 from emulators.processes import LOOPBACK, ROOT, Process, free_port, port_is_free, stop_all, until_ready
-from emulators.resources import create_resources
+from emulators.resources import create_resources, create_task_resources
 from emulators.run import job_command, job_named, service_environment, start_function, until_function_ready
 from turnout.base.clock import moment
 from turnout.base.environment import read
-from turnout.deployment import FUNCTIONS, JOBS, Function
+from turnout.deployment import ALL_FUNCTIONS, ALL_JOBS, FUNCTIONS, JOBS, Function
+from turnout.gcp.tasks.settings import Settings as TaskSettings
 from turnout.gcp.votes.settings import Settings
 
 DEFAULT_PROJECT = "demo-turnout"
@@ -41,6 +43,8 @@ START_SECONDS_MAX = 30.0
 STOP_SECONDS = 5.0
 WATCH_SECONDS = 0.2
 PEPPER_BYTES = 32
+#: The queue of Cloud Tasks for the alarms of tasks.
+ALARMS_QUEUE = "alarms"
 #: A region, as names have to have one.
 LOCATION = "us-central1"
 
@@ -63,6 +67,7 @@ class LocalCloud:
         workers: int = 1,
         schedule: bool = True,
         cloud_tasks: bool = False,
+        tasks: bool = False,
         port: int = 0,
         settings: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
@@ -75,7 +80,11 @@ class LocalCloud:
         self._project = project
         self._workers = workers
         self._schedule = schedule
-        self._cloud_tasks = cloud_tasks
+        #: Tasks are a family of their own: functions, a job, and Cloud Tasks for their alarms.
+        self._functions = ALL_FUNCTIONS if tasks else FUNCTIONS
+        self._jobs = ALL_JOBS if tasks else JOBS
+        self._tasks = tasks
+        self._cloud_tasks = cloud_tasks or tasks
         self._port = port
         self._settings = dict(settings or {})
         self._given = dict(os.environ if environment is None else environment)
@@ -90,7 +99,8 @@ class LocalCloud:
         self._scheduling = asyncio.Event()
         #: What runs and ran of the table's jobs, whoever started it.
         self.executions = Executions(
-            {job.name: LocalJob(job.name, job_command(job), retries_max=0) for job in JOBS}, self._launch
+            {job.name: LocalJob(job.name, job_command(job), retries_max=0) for job in self._jobs},
+            self._launch,
         )
         #: Where Cloud Tasks is, if it is wanted.
         self.tasks_ports = Ports(0, 0)
@@ -183,7 +193,7 @@ class LocalCloud:
     async def reset(self) -> None:
         """Empties the databases and the queue. Functions may remember polls for `TURNOUT_POLL_CACHE_SECONDS`."""
         await self.google.reset()
-        await create_resources(self.settings)
+        await self._create_resources()
 
     def start_job(
         self, name: str, *, tasks: int | None = None, settings: Mapping[str, str] | None = None
@@ -228,7 +238,7 @@ class LocalCloud:
         """Decides every address before anything starts, so that all can start at once."""
         self._google = GoogleEmulators(self.log_folder)
         taken = {int(host.rpartition(":")[2]) for host in self._google.hosts.values()}
-        for function in FUNCTIONS:
+        for function in self._functions:
             port = free_port(taken)
             taken.add(port)
             self.function_urls[function.name] = f"http://{LOOPBACK}:{port}"
@@ -245,6 +255,7 @@ class LocalCloud:
             "CLOUD_RUN_EMULATOR_HOST": self.run_ports.grpc_host,
             "TOKEN_CERTS_URL": self.scheduler_ports.url + JWKS_PATH,
             **(self._plan_cloud_tasks() if self._cloud_tasks else {}),
+            **(self._plan_tasks() if self._tasks else {}),
             "TURNOUT_PEPPER": self._given.get("TURNOUT_PEPPER") or secrets.token_urlsafe(PEPPER_BYTES),
             "TURNOUT_URL": self.base_url,
             **self._settings,
@@ -260,15 +271,29 @@ class LocalCloud:
             "TOKEN_CERTS_URL": self.tasks_ports.url + JWKS_PATH,
         }
 
+    def _plan_tasks(self) -> dict[str, str]:
+        secret = base64.b64encode(secrets.token_bytes(PEPPER_BYTES)).decode()
+        return {
+            "TURNOUT_ALARMS_QUEUE": f"projects/{self._project}/locations/{LOCATION}/queues/{ALARMS_QUEUE}",
+            "TURNOUT_ALARMS_ACCOUNT": f"alarms@{self._project}.iam.gserviceaccount.com",
+            "TURNOUT_DUE_URL": self.function_urls["due"],
+            "TURNOUT_CALLBACK_SECRETS": self._given.get("TURNOUT_CALLBACK_SECRETS") or f"whsec_{secret}",
+        }
+
+    async def _create_resources(self) -> None:
+        await create_resources(self.settings)
+        if self._tasks:
+            await create_task_resources(read(TaskSettings, self.environment))
+
     async def _start_google(self) -> None:
         with self._step("emulators"):
             await self.google.start(self._on_fetch)
         with self._step("topics and subscriptions"):
-            await create_resources(self.settings)
+            await self._create_resources()
 
     async def _start_functions(self) -> None:
         with self._step("functions"):
-            await asyncio.gather(*(self._start_function(function) for function in FUNCTIONS))
+            await asyncio.gather(*(self._start_function(function) for function in self._functions))
 
     async def _start_function(self, function: Function) -> None:
         port = int(self.function_urls[function.name].rpartition(":")[2])
@@ -309,6 +334,8 @@ class LocalCloud:
                         str(self.state_folder),
                     ),
                     *("--grpc-port", str(self.tasks_ports.grpc), "--rest-port", str(self.tasks_ports.rest)),
+                    *("--project", self._project, "--location", LOCATION),
+                    *(("--queue", ALARMS_QUEUE) if self._tasks else ()),
                     # Like the emulators, it begins anew with the cloud.
                     "--reset",
                 ],
@@ -343,7 +370,7 @@ class LocalCloud:
                 pages=identity_routes(identity),
             ) as scheduler,
         ):
-            for job in scheduled(place, FUNCTIONS, self.function_urls, JOBS, self.run_ports.url):
+            for job in scheduled(place, self._functions, self.function_urls, self._jobs, self.run_ports.url):
                 await scheduler.create(place.parent, job)
             self._scheduling.set()
             await asyncio.Event().wait()

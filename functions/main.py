@@ -10,6 +10,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from functions.http.methods import take_every_method
+from functions.tasks.delay import delay
+from functions.tasks.due import due
+from functions.tasks.sweep import sweep
+from functions.tasks.tasks import tasks
 from functions.votes.persist import persist
 from functions.votes.polls import polls
 from functions.votes.results import results
@@ -17,4 +21,4 @@ from functions.votes.vote import vote
 
 take_every_method()
 
-__all__ = ["persist", "polls", "results", "vote"]
+__all__ = ["delay", "due", "persist", "polls", "results", "sweep", "tasks", "vote"]

@@ -28,4 +28,4 @@ async def audit(wiring: Wiring) -> ExitCode:
 
 
 if __name__ == "__main__":
-    sys.exit(run("audit", audit))
+    sys.exit(run("audit", audit, Wiring.from_environment))

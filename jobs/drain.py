@@ -42,4 +42,4 @@ async def drain(wiring: Wiring) -> ExitCode:
 
 
 if __name__ == "__main__":
-    sys.exit(run("drain", drain))
+    sys.exit(run("drain", drain, Wiring.from_environment))

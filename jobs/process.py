@@ -2,15 +2,17 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import IntEnum
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
 
 import structlog
 import uvloop
 
 from turnout.base.errors import SettingsInvalid, TurnoutError
 from turnout.base.logs import configure_logs
-from turnout.gcp.votes.wiring import Wiring
+from turnout.gcp.settings import CloudSettings
 
 log = structlog.get_logger()
 
@@ -25,10 +27,30 @@ class ExitCode(IntEnum):
     SETTINGS_INVALID = 2
 
 
-def run(name: str, job: Callable[[Wiring], Awaitable[ExitCode]]) -> ExitCode:
-    """Runs a job of votes on the services that the environment names."""
+class Wiring(Protocol):
+    """A family's wiring."""
+
+    @property
+    def settings(self) -> CloudSettings:
+        """Where everything lives."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+W = TypeVar("W", bound=Wiring)
+
+
+def run(
+    name: str, job: Callable[[W], Awaitable[ExitCode]], wire: Callable[[Mapping[str, str]], W]
+) -> ExitCode:
+    """Runs a family's job on the services that the environment names; `wire` reads its settings."""
     try:
-        wiring = Wiring.from_environment(os.environ)
+        wiring = wire(os.environ)
     except SettingsInvalid as fault:
         sys.stderr.write(f"{fault}\n")
         return ExitCode.SETTINGS_INVALID

@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import signal
+import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -115,12 +116,22 @@ def settings(make_settings: SettingsMaker) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+def service_socket() -> Iterator[socket.socket]:
+    """Where tests serve what tasks call: its port is taken before the local cloud is told of it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield taken
+
+
+@pytest.fixture(scope="session")
+def local_cloud(
+    tmp_path_factory: pytest.TempPathFactory, service_socket: socket.socket
+) -> Iterator[LocalCloud]:
     """The whole local cloud with emulators of its own, without schedules; tests keep apart by their polls' ids."""
     cloud = LocalCloud(
         state_folder=tmp_path_factory.mktemp("local-cloud"),
         project="test-turnout",
         schedule=False,
+        tasks=True,
         environment=plain_environment(),
         # Short times, so that a poll is closed and certified within seconds; 10 s is Pub/Sub's shortest deadline.
         settings={
@@ -129,6 +140,10 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
             "TURNOUT_PUBLISH_DEADLINE_SECONDS": "4",
             "TURNOUT_PUBLISH_ATTEMPT_SECONDS": "4",
             "TURNOUT_POLL_CACHE_SECONDS": "2",
+            "TURNOUT_HANDLERS": "tests.emulated.tasks.handlers",
+            "TURNOUT_CALLBACK_HOSTS": "127.0.0.1",
+            "TURNOUT_DELAY_SERVICES": f'{{"shop": "http://127.0.0.1:{service_socket.getsockname()[1]}"}}',
+            "TURNOUT_TOPIC_CACHE_SECONDS": "0.5",
         },
     )
     try:

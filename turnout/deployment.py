@@ -106,6 +106,79 @@ JOBS = (
     ),
 )
 
+#: What tasks need. Terraform does not deploy it yet; the local cloud runs it.
+_TASKS_ADDING = (
+    "TURNOUT_TASKS_TOPIC",
+    "TURNOUT_ALARMS_QUEUE",
+    "TURNOUT_ALARMS_ACCOUNT",
+    "TURNOUT_DUE_URL",
+)
+_TASKS_ADDING_ROLES = (
+    "pubsub.publisher:tasks_topic",
+    "cloudtasks.enqueuer:alarms_queue",
+    "datastore.user:firestore",
+)
+TASK_FUNCTIONS = (
+    Function(
+        name="tasks",
+        paths=("/tasks",),
+        access="private",
+        settings=(*_TASKS_ADDING, "TURNOUT_HANDLERS", "TURNOUT_CALLBACK_HOSTS"),
+        roles=_TASKS_ADDING_ROLES,
+    ),
+    Function(
+        name="delay",
+        paths=("/delay",),
+        access="private",
+        settings=(*_TASKS_ADDING, "TURNOUT_DELAY_SERVICES"),
+        roles=_TASKS_ADDING_ROLES,
+    ),
+    Function(
+        name="due",
+        paths=("/due",),
+        access="private",
+        settings=_TASKS_ADDING,
+        roles=_TASKS_ADDING_ROLES,
+    ),
+    Function(
+        name="sweep",
+        paths=("/sweep",),
+        access="private",
+        settings=_TASKS_ADDING,
+        roles=_TASKS_ADDING_ROLES,
+        schedule="* * * * *",
+    ),
+)
+TASK_JOBS = (
+    Job(
+        name="work",
+        module="work",
+        settings=(
+            *_TASKS_ADDING,
+            "TURNOUT_TASKS_SUBSCRIPTION",
+            "TURNOUT_TASKS_DEAD_LETTER_TOPIC",
+            "TURNOUT_ACK_DEADLINE_SECONDS",
+            "TURNOUT_HANDLERS",
+            "TURNOUT_CALLBACK_HOSTS",
+            "TURNOUT_CALLBACK_SECRETS",
+            "TURNOUT_DELAY_SERVICES",
+            "TURNOUT_DELAY_TOPIC",
+            "TURNOUT_LANES",
+            "TURNOUT_IDLE_SECONDS",
+        ),
+        roles=(
+            *_TASKS_ADDING_ROLES,
+            "pubsub.subscriber:tasks_subscription",
+            "pubsub.publisher:tasks_dead_letter_topic",
+            "secretmanager.secretAccessor:callback_secrets",
+        ),
+        schedule="* * * * *",
+    ),
+)
+
+ALL_FUNCTIONS = (*FUNCTIONS, *TASK_FUNCTIONS)
+ALL_JOBS = (*JOBS, *TASK_JOBS)
+
 
 #: The APIs of Google's that it stands on, by their short names.
 APIS = (
@@ -128,7 +201,7 @@ APIS = (
 
 def function_for_path(path: str) -> Function | None:
     """The function that a load balancer sends a request path to; None: no function has it."""
-    for function in FUNCTIONS:
+    for function in ALL_FUNCTIONS:
         for prefix in function.paths:
             if re.fullmatch(re.escape(prefix) + r"(/.*)?", path, re.DOTALL):
                 return function

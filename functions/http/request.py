@@ -14,6 +14,7 @@ from turnout.base.errors import (
     MediaTypeUnsupported,
     MethodNotAllowed,
     RequestInvalid,
+    ValueRefused,
 )
 from turnout.base.strict_json import decode, refuse_repeated_fields
 
@@ -23,6 +24,7 @@ SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
 
 #: How far Cloud Scheduler's clock may be ahead. A moment far ahead would keep every later run from persisting.
 SCHEDULE_AHEAD_MAX = timedelta(hours=1)
+IDEMPOTENCY_KEY_CHARACTERS_MAX = 256
 UTF8_NAMES = ("utf-8", "utf8", "us-ascii")
 
 
@@ -40,6 +42,30 @@ def header(request: Request, name: bytes) -> str | None:
             text: str = value.decode("latin-1")
             return text
     return None
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The Idempotency-Key, if there is one; `ValueRefused` if it is not 1 to 256 visible ASCII characters."""
+    given = header(request, b"idempotency-key")
+    if given is None:
+        return None
+    if not 1 <= len(given) <= IDEMPOTENCY_KEY_CHARACTERS_MAX or not all("!" <= each <= "~" for each in given):
+        raise ValueRefused(
+            f"An Idempotency-Key has 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters.",
+            field="Idempotency-Key",
+        )
+    return given
+
+
+def whole_number(request: Request, name: str, otherwise: int, *, least: int, most: int) -> int:
+    """A parameter of the query; `RequestInvalid` if it is not a whole number within its bounds."""
+    given = request.query_params.get(name)
+    if given is None:
+        return otherwise
+    plain = given.isascii() and given.isdecimal() and len(given) <= len(str(most))
+    if not (plain and least <= int(given) <= most):
+        raise RequestInvalid(f"The parameter {name!r} is {least:,} to {most:,}.", field=name)
+    return int(given)
 
 
 async def read_body(request: Request, bytes_max: int, deadline: SharedDeadline) -> bytes:

@@ -219,3 +219,67 @@ async def test_the_books_are_kept_by_topic_over_all_their_shards(store: TaskStor
 async def test_a_commit_changes_a_task_once(store: TaskStore) -> None:
     with pytest.raises(ValueError, match="each task once"):
         await add(store, a_task(1), a_task(1))
+
+
+async def test_a_page_is_the_newest_however_unevenly_they_lie(store: TaskStore) -> None:
+    """Most lie in one shard, which has to be asked more than once; a page reads no more than it needs of the others."""
+    drawn = [task_id for second in range(3) for task_id in draw_task_ids(2_000, at(second), lambda: 0.5)]
+    crowded = [task_id for task_id in drawn if shard_of(task_id) == 7]
+    others = [task_id for task_id in drawn if shard_of(task_id) != 7][:20]
+    ids = sorted({*crowded, *others}, reverse=True)
+    for start in range(0, len(ids), 100):
+        await add(store, *map(a_task, ids[start : start + 100]))
+
+    first = [each.task.id for each in await store.page("thumbnails", limit=50)]
+    second = [each.task.id for each in await store.page("thumbnails", limit=50, before_id=first[-1])]
+    whole = [each.task.id for each in await store.page("thumbnails", limit=1_000)]
+
+    assert first == ids[:50]
+    assert second == ids[50:100]
+    assert whole == ids
+
+
+async def test_a_telling_is_born_with_the_end_of_its_task_or_not_at_all(store: TaskStore) -> None:
+    (stored,) = await add(store, a_task(1))
+    running = await make(store, claim(stored))
+    ended = tasks.succeeded(running.task, RESULT, now=at(2), stamp="done")
+    born = a_task(2, topic="tellings")
+
+    version, born_version = await store.commit([Change(running, ended, born)], book_shard=0)
+    with pytest.raises(TasksChanged):
+        await store.commit([Change(running, ended, a_task(3, topic="tellings"))], book_shard=0)
+
+    assert await store.get([1, 2, 3]) == {1: Stored(ended, version), 2: Stored(born, born_version)}
+    assert (await store.books("tellings")).entries == Entries(created=1)
+
+
+async def test_an_end_waits_for_a_telling_whose_id_is_taken(store: TaskStore) -> None:
+    stored, other = await add(store, a_task(1), a_task(2, payload="another"))
+    running = await make(store, claim(stored))
+    ended = tasks.succeeded(running.task, RESULT, now=at(2), stamp="done")
+
+    with pytest.raises(TasksChanged):
+        await store.commit([Change(running, ended, a_task(2))], book_shard=0)
+
+    assert await store.get([1, 2]) == {1: running, 2: other}
+
+
+async def test_tasks_are_counted_by_state(store: TaskStore) -> None:
+    one, *_ = await add(store, a_task(1), a_task(2), a_task(3, topic="mails"))
+    await make(store, claim(one))
+
+    assert await store.count("thumbnails", State.WAITING) == 1
+    assert await store.count("thumbnails", State.RUNNING) == 1
+    assert await store.count("nothing", State.WAITING) == 0
+    assert await store.entries("thumbnails") == Entries(created=2, attempts=1)
+
+
+async def test_a_topic_is_paused_until_it_is_resumed(store: TaskStore) -> None:
+    assert not await store.is_paused("thumbnails")
+    await store.set_paused("thumbnails", NOON)
+    await store.set_paused("thumbnails", at(1))
+    assert await store.is_paused("thumbnails")
+    assert not await store.is_paused("mails")
+    await store.set_paused("thumbnails", None)
+    await store.set_paused("thumbnails", None)
+    assert not await store.is_paused("thumbnails")

@@ -50,9 +50,9 @@ ARROWS: dict[str, set[str]] = {
     "turnout.memory": {"turnout.base", "turnout.queue", "turnout.votes", "turnout.tasks"},
     "turnout.gcp": {"turnout.base", "turnout.queue"},
     "turnout.gcp.votes": {"turnout.base", "turnout.queue", "turnout.votes", "turnout.gcp"},
-    "turnout.gcp.tasks": {"turnout.base", "turnout.tasks", "turnout.gcp"},
+    "turnout.gcp.tasks": {"turnout.base", "turnout.queue", "turnout.tasks", "turnout.gcp"},
     "turnout.deployment": set(),
-    "functions": {"functions.http", "functions.votes"},
+    "functions": {"functions.http", "functions.tasks", "functions.votes"},
     "functions.http": {"turnout.base", "turnout.queue"},
     "functions.votes": {
         "functions.http",
@@ -60,13 +60,27 @@ ARROWS: dict[str, set[str]] = {
         "turnout.votes",
         "turnout.gcp.votes",
     },
-    "jobs": {"turnout.base", "turnout.gcp.votes"},
-    "emulators": {"turnout.base", "turnout.votes", "turnout.gcp.votes", "turnout.deployment"},
+    "functions.tasks": {
+        "functions.http",
+        "turnout.base",
+        "turnout.tasks",
+        "turnout.gcp.tasks",
+    },
+    "jobs": {"turnout.base", "turnout.gcp", "turnout.gcp.tasks", "turnout.gcp.votes"},
+    "emulators": {
+        "turnout.base",
+        "turnout.votes",
+        "turnout.gcp",
+        "turnout.gcp.tasks",
+        "turnout.gcp.votes",
+        "turnout.deployment",
+    },
     "cli": {
         "emulators",
         "turnout.base",
         "turnout.queue",
         "turnout.votes",
+        "turnout.gcp.tasks",
         "turnout.gcp.votes",
         "turnout.deployment",
     },
@@ -75,7 +89,7 @@ OWN = ("turnout", "functions", "jobs", "emulators", "cli", "tests", "benchmarks"
 #: The rules of votes: frozen structs and pure functions, over nothing but each other.
 DOMAIN = {"poll", "vote", "ballot", "bundle", "fold", "ledger", "tally", "errors"}
 #: The rules of tasks, likewise.
-TASK_DOMAIN = {"ids", "times", "retrying", "task", "books", "errors"}
+TASK_DOMAIN = {"ids", "times", "retrying", "work", "task", "books", "errors"}
 DOMAIN_KNOWS = {
     "turnout.base.chance",
     "turnout.base.errors",
@@ -85,7 +99,7 @@ DOMAIN_KNOWS = {
     "turnout.queue.errors",
 }
 #: A module of one of Google's services knows how to reach it, and no other service.
-SERVICES = ("pubsub", "firestore", "datastore")
+SERVICES = ("pubsub", "firestore", "datastore", "cloud_tasks")
 
 
 def name_of(path: Path) -> str:

@@ -174,9 +174,10 @@ class Simulation(ABC):
                 return
 
     async def _watch_consumer(
-        self, consumer: Consumer, work: asyncio.Task[Any], settings: QueueSettings
+        self, consumer: Consumer, work: asyncio.Task[Any], settings: QueueSettings, lane_messages_max: int = 0
     ) -> None:
-        held_max = settings.lanes * settings.lease_messages_max
+        """Checks a consumer's bound: a lane holds what it has leased, or `lane_messages_max` if it leases meanwhile."""
+        held_max = settings.lanes * (lane_messages_max or settings.lease_messages_max)
         await self._watch(work, lambda: consumer.held <= held_max, "holds too many leases")
 
     def _watch_batcher(self, process: Process, batcher: Batcher[Any, Any], pending_items_max: int) -> None:

@@ -88,7 +88,7 @@ class FirestoreDatabase:
             yield response
 
     async def aggregate(self, query: Any, sums: Sequence[str], read_time: Any) -> dict[str, int]:
-        """The sums of fields over a query's documents, and their `count`, as of a moment."""
+        """The sums of fields over a query's documents, and their `count`, as of a moment; None: now."""
         request = RunAggregationQueryRequest(parent=self.documents, read_time=read_time)
         aggregation = request.structured_aggregation_query
         aggregation.structured_query.CopyFrom(query)

@@ -1,12 +1,13 @@
 """The tasks' ports in memory."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 
 from turnout.tasks.alarms import Alarm, second_of
 from turnout.tasks.books import Books, Entries, entries_by_topic
 from turnout.tasks.errors import TasksChanged
 from turnout.tasks.ids import shard_of
-from turnout.tasks.ports import Named
+from turnout.tasks.ports import Named, expect_each_once
 from turnout.tasks.task import Change, State, Stored
 
 
@@ -17,22 +18,23 @@ class MemoryTaskStore:
         self._tasks: dict[int, Stored] = {}
         self._keys: dict[tuple[str, str], int] = {}
         self._books: dict[str, dict[int, Entries]] = {}
+        self._paused: set[str] = set()
         self._writes = 0
 
     async def commit(self, changes: Sequence[Change], *, book_shard: int) -> Sequence[int]:
         """Writes changes, all or nothing."""
-        if len({change.after.id for change in changes}) < len(changes):
-            raise ValueError("one commit changes each task once")
+        born = [Change(None, change.born) for change in changes if change.born is not None]
+        expect_each_once((*changes, *born))
         keys = [_key_of(change) for change in changes if change.before is None]
         taken = [key for key in keys if key is not None]
         if len(set(taken)) < len(taken) or any(key in self._keys for key in taken):
             raise TasksChanged("A key is taken.")
-        for change in changes:
+        for change in (*changes, *born):
             present = self._tasks.get(change.after.id)
             expected = None if change.before is None else change.before.version
             if (None if present is None else present.version) != expected:
                 raise TasksChanged(f"Task {change.after.id} is not what it was.")
-        versions = [self._write(change) for change in changes]
+        versions = [self._write(change) for change in (*changes, *born)]
         for topic, entries in entries_by_topic(changes).items():
             shards = self._books.setdefault(topic, {})
             shards[book_shard] = shards.get(book_shard, Entries()).plus(entries)
@@ -86,11 +88,32 @@ class MemoryTaskStore:
 
     async def books(self, topic: str) -> Books:
         """Both sides of a topic's books."""
+        total = await self.entries(topic)
+        tasks = [stored.task for stored in self._tasks.values() if stored.task.work.topic == topic]
+        return Books(total, sum(not task.state.is_final for task in tasks))
+
+    async def count(self, topic: str, state: State) -> int:
+        """How many tasks of a topic are in a state."""
+        tasks = [stored.task for stored in self._tasks.values()]
+        return sum(task.work.topic == topic and task.state is state for task in tasks)
+
+    async def entries(self, topic: str) -> Entries:
+        """What a topic's books hold."""
         total = Entries()
         for entries in self._books.get(topic, {}).values():
             total = total.plus(entries)
-        tasks = [stored.task for stored in self._tasks.values() if stored.task.work.topic == topic]
-        return Books(total, sum(not task.state.is_final for task in tasks))
+        return total
+
+    async def is_paused(self, topic: str) -> bool:
+        """Whether a topic's tasks wait until somebody resumes it."""
+        return topic in self._paused
+
+    async def set_paused(self, topic: str, paused_at: datetime | None) -> None:
+        """Pauses a topic, since a moment; or resumes it."""
+        if paused_at is None:
+            self._paused.discard(topic)
+        else:
+            self._paused.add(topic)
 
     def _write(self, change: Change) -> int:
         self._writes += 1

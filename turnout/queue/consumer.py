@@ -6,7 +6,7 @@ and in the modules beside it, the same for all.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import structlog
 
@@ -45,6 +45,23 @@ class Handler(Protocol):
         that cannot be read is buried through `leases`, with the reason. `ServiceUnavailable`: what is still held of
         these messages is released after a pause. Any other fault ends the consumer.
         """
+        ...
+
+
+@runtime_checkable
+class LingeringHandler(Handler, Protocol):
+    """A handler whose `handle` may return while it still works on messages, so that its lane leases more meanwhile.
+
+    What lingers is its own to acknowledge or release. It raises the faults that `handle` would have raised of it, but
+    `ServiceUnavailable`, which it has seen to.
+    """
+
+    async def finish(self) -> None:
+        """Returns when nothing is under way any more; its lane leases no more."""
+        ...
+
+    async def abandon(self) -> None:
+        """Gives up what is under way, in less than a second."""
         ...
 
 
@@ -139,6 +156,16 @@ class Consumer:
             await cancel_all([asked])
 
     async def _work(self, handler: Handler) -> None:
+        """A lane: all that its handler began is finished, or given up when the time is up."""
+        try:
+            await self._lease_and_handle(handler)
+            if isinstance(handler, LingeringHandler):
+                await handler.finish()
+        finally:
+            if isinstance(handler, LingeringHandler):
+                await handler.abandon()
+
+    async def _lease_and_handle(self, handler: Handler) -> None:
         """Lease ▸ handle, again and again; what fails is released, after a pause that grows."""
         retry = self._settings.endless_retry
         pauses = retry.waits(self._chance)

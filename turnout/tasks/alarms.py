@@ -13,6 +13,8 @@ from turnout.tasks.task import Task
 
 #: Below Cloud Tasks' 720 hours, by more than a day for clocks, retries and outages.
 HOP_SECONDS = 28 * 86_400
+#: More than any moment needs that a task may have.
+HOPS_MAX = 1_000
 
 
 class Alarm(msgspec.Struct, frozen=True):

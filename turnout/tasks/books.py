@@ -72,6 +72,8 @@ def entries_by_topic(changes: Iterable[Change]) -> dict[str, Entries]:
     """What changes add to the books of each topic; topics whose books stay as they are, are left out."""
     sums: dict[str, Entries] = {}
     for change in changes:
-        topic = change.after.work.topic
-        sums[topic] = sums.get(topic, Entries()).plus(entries_of(change))
+        born = [] if change.born is None else [Change(None, change.born)]
+        for each in (change, *born):
+            topic = each.after.work.topic
+            sums[topic] = sums.get(topic, Entries()).plus(entries_of(each))
     return {topic: entries for topic, entries in sums.items() if entries != Entries()}

@@ -6,7 +6,7 @@ same changes are committed again: what has gone through is known by its stamp.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -25,9 +25,10 @@ CHANGE_BYTES = 4_096
 
 
 class Made(msgspec.Struct, frozen=True):
-    """The change was made."""
+    """The change was made, and what was to be born with it is there."""
 
     stored: Stored
+    born: Stored | None = None
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -52,6 +53,7 @@ class _Gathering:
     def __init__(self, tasks_max: int) -> None:
         self._tasks_max = tasks_max
         self._items: dict[int, _Item] = {}
+        self._ids: set[int] = set()
         self._keys: set[tuple[str, str]] = set()
         self._bytes = 0
 
@@ -60,7 +62,7 @@ class _Gathering:
         task = item.change.after
         return (
             len(self._items) < self._tasks_max
-            and task.id not in self._items
+            and self._ids.isdisjoint(_ids_of(item.change))
             and (task.work.topic, task.work.key) not in self._keys
             and self._bytes + _bytes_of(item.change) <= COMMIT_BYTES_MAX
         )
@@ -69,6 +71,7 @@ class _Gathering:
         (item,) = items
         work = item.change.after.work
         self._items[item.change.after.id] = item
+        self._ids.update(_ids_of(item.change))
         self._bytes += _bytes_of(item.change)
         if work.key is not None:
             self._keys.add((work.topic, work.key))
@@ -121,8 +124,7 @@ class Commits:
                         # What stood in the way is gone again.
                         raise ServiceUnavailable("The tasks' store", str(refusal)) from refusal
                 else:
-                    for item, version in zip(left.values(), versions, strict=True):
-                        item.outcome = Made(Stored(item.change.after, version))
+                    _note_made(list(left.values()), versions)
                     left.clear()
 
         await self._settings.write_retry.run(attempt, clock=self._clock, chance=self._chance)
@@ -130,11 +132,12 @@ class Commits:
     async def _sort_out(self, left: dict[int, _Item]) -> int:
         """Takes out what cannot be made, or was made by a commit whose answer was lost; returns how many that are."""
         before = len(left)
-        present = await self._store.get(list(left))
+        wanted = [task_id for item in left.values() for task_id in _ids_of(item.change)]
+        present = await self._store.get(wanted)
         taken = await self._taken_keys([item.change for item in left.values()])
         for task_id, item in list(left.items()):
             work = item.change.after.work
-            outcome = _outcome(item.change, present.get(task_id))
+            outcome = _outcome(item.change, present)
             if outcome is None and item.change.before is None and (work.topic, work.key) in taken:
                 outcome = Lost(None)
             if outcome is not None:
@@ -154,8 +157,26 @@ class Commits:
         }
 
 
-def _outcome(change: Change, present: Stored | None) -> Made | Lost | None:
+def _ids_of(change: Change) -> tuple[int, ...]:
+    return (change.after.id,) if change.born is None else (change.after.id, change.born.id)
+
+
+def _note_made(items: Sequence[_Item], versions: Sequence[int]) -> None:
+    births = [item.change.born for item in items if item.change.born is not None]
+    born = {
+        task.id: Stored(task, version) for task, version in zip(births, versions[len(items) :], strict=True)
+    }
+    for item, version in zip(items, versions[: len(items)], strict=True):
+        change = item.change
+        item.outcome = Made(
+            Stored(change.after, version), None if change.born is None else born[change.born.id]
+        )
+
+
+def _outcome(change: Change, found: Mapping[int, Stored]) -> Made | Lost | None:
     """What became of a change, as the store shows it; None: it can be made still."""
+    present = found.get(change.after.id)
+    born = None if change.born is None else found.get(change.born.id)
     if change.before is None:
         if present is None:
             return None
@@ -163,15 +184,18 @@ def _outcome(change: Change, present: Stored | None) -> Made | Lost | None:
         is_own = present.task.work.origin == change.after.work.origin
         return Made(present) if is_own else Lost(present)
     if present is not None and present.version == change.before.version:
-        return None
+        # The id of what is to be born may be another's: whoever makes the change again draws another one.
+        return None if born is None else Lost(present)
     if present is not None and present.task.progress.stamp == change.after.progress.stamp:
-        return Made(present)
+        return Made(present, born)
     return Lost(present)
 
 
 def _bytes_of(change: Change) -> int:
     task = change.after
     payload_bytes = 0 if change.before is not None else len(bytes(task.work.payload))
+    if change.born is not None:
+        payload_bytes += len(bytes(change.born.work.payload)) + CHANGE_BYTES
     result_bytes = len((task.progress.result or "").encode())
     errors_bytes = sum(len(attempt.error) for attempt in task.progress.attempts) * 4
     return payload_bytes + result_bytes + errors_bytes + CHANGE_BYTES

@@ -1,7 +1,13 @@
 """What can go wrong with tasks."""
 
-from turnout.base.errors import TurnoutError
-from turnout.queue.errors import MessageUnreadable
+from collections.abc import Sequence
+
+from turnout.base.errors import TurnoutError, ValueRefused
+from turnout.queue.errors import MessageUnreadable, QueueUnavailable
+
+#: Of the handlers that there are, so many are named.
+NAMES_SHOWN_MAX = 20
+FULL_RETRY_AFTER_SECONDS = 5.0
 
 
 class TransitionRefused(TurnoutError):
@@ -18,6 +24,34 @@ class TaskUnknown(TurnoutError):
     def __init__(self, task_id: int) -> None:
         self.task_id = task_id
         super().__init__(f"There is no task {task_id}, or it is kept no longer.")
+
+
+class HandlerUnknown(ValueRefused):
+    """No handler has this name."""
+
+    def __init__(self, name: str, names: Sequence[str], *, field: str) -> None:
+        known = ", ".join(names[:NAMES_SHOWN_MAX]) or "none: name their package by TURNOUT_HANDLERS"
+        super().__init__(f"There is no handler {name!r}; there are {known}.", field=field)
+
+
+class TopicFull(QueueUnavailable):
+    """As many of a topic's tasks wait as may."""
+
+    def __init__(self, topic: str, tasks_max: int) -> None:
+        super().__init__(
+            f"The topic {topic} has {tasks_max:,} tasks that have not ended; send this one later.",
+            retry_after_seconds=FULL_RETRY_AFTER_SECONDS,
+        )
+
+
+class CountDiffers(TurnoutError):
+    """More tasks would be purged than the person who purges expects."""
+
+    def __init__(self, topic: str, expected: int, waiting: int) -> None:
+        self.waiting = waiting
+        super().__init__(
+            f"In topic {topic} {waiting:,} tasks wait, not {expected:,}; nothing was purged. Confirm that number."
+        )
 
 
 class KeyReused(TurnoutError):

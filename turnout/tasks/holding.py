@@ -12,12 +12,15 @@ from turnout.base.errors import ServiceUnavailable
 from turnout.queue.errors import QueueUnavailable
 from turnout.tasks.commits import Commits, Lost, Made
 from turnout.tasks.settings import TaskSettings
-from turnout.tasks.task import Change, State, Stored, Task, extended
+from turnout.tasks.task import State, Stored, Task, extended
+from turnout.tasks.telling import Telling
 
 log = structlog.get_logger()
 
 #: Renewals in the time of one lease: two may fail before it ends under the handler's hands.
 RENEWALS_PER_LEASE = 3
+#: Of what a handler says of its progress, so much is kept.
+NOTE_CHARACTERS_MAX = 200
 STORE = "The tasks' store"
 NOT_RENEWED = "a lease could not be renewed before it ended"
 
@@ -35,11 +38,17 @@ class Holding:
         leased_at: float,
         commits: Commits,
         settings: TaskSettings,
+        telling: Telling,
         *,
         clock: Clock,
         new_id: NewId,
     ) -> None:
         self.stored = claimed
+        #: What was born with the last change: a telling.
+        self.born: Stored | None = None
+        #: How far the handler says it is; it is stored with the next renewal.
+        self.note = ""
+        self._telling = telling
         self._claimed = claimed.task.progress
         #: When the lease began, by the clock that never jumps: the answer to the claim may have taken its time.
         self._leased_at = leased_at
@@ -73,6 +82,10 @@ class Holding:
             except TimeoutError:
                 raise ServiceUnavailable(STORE, NOT_RENEWED) from None
 
+    def report(self, note: str) -> None:
+        """How far the handler says it is; stored with the next renewal."""
+        self.note = note[:NOTE_CHARACTERS_MAX]
+
     async def make(self, transition: Callable[[Task], Task]) -> Stored:
         """Makes a change of the task if it is this worker's still; `LeaseLost` says that it is not, and changes nothing.
 
@@ -80,9 +93,9 @@ class Holding:
         """
         while True:
             before = self.stored
-            outcome = await self._commits.make(Change(before, transition(before.task)))
+            outcome = await self._commits.make(self._telling.change(before, transition(before.task)))
             if isinstance(outcome, Made):
-                self.stored = outcome.stored
+                self.stored, self.born = outcome.stored, outcome.born
                 return outcome.stored
             self.stored = self._own(outcome)
 
@@ -90,7 +103,7 @@ class Holding:
         asked_at = self._clock.monotonic()
         lease_until = self._clock.now() + timedelta(seconds=self._settings.task_lease_seconds)
         stamp = self._new_id()
-        await self.make(lambda task: extended(task, lease_until=lease_until, stamp=stamp))
+        await self.make(lambda task: extended(task, lease_until=lease_until, stamp=stamp, note=self.note))
         self._leased_at = asked_at
 
     def _own(self, outcome: Lost) -> Stored:

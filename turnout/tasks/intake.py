@@ -1,53 +1,33 @@
 """The intake: tasks are checked, stored, and only then promised."""
 
 import asyncio
-import re
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from datetime import datetime
 
 import msgspec
 
 from turnout.base.chance import Chance, NewId
-from turnout.base.clock import Clock, moment
-from turnout.base.errors import BatchRefused, ServiceUnavailable, TurnoutError, ValueRefused
+from turnout.base.clock import Clock
+from turnout.base.errors import BatchRefused, ServiceUnavailable, ValueRefused
 from turnout.queue.batcher import RETRY_AFTER_SECONDS
 from turnout.queue.errors import QueueUnavailable
 from turnout.tasks.commits import Commits, Made
-from turnout.tasks.errors import KeyReused
+from turnout.tasks.errors import KeyReused, TopicFull
 from turnout.tasks.ids import draw_task_ids
+from turnout.tasks.new_task import Checking, NewTask
 from turnout.tasks.ports import TaskStore
-from turnout.tasks.retrying import TaskRetry
 from turnout.tasks.settings import TaskSettings
-from turnout.tasks.task import Change, Stored, Task, Work, added
+from turnout.tasks.task import Change, Stored, Task, added
 from turnout.tasks.timetable import Timetable
+from turnout.tasks.topics import Topics
+from turnout.tasks.work import Work
 
 #: Tasks in one call.
 CALL_TASKS_MAX = 1_000
-#: Topics and handlers: what a document's name and a message's attribute can hold.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
-KEY_BYTES_MAX = 1_024
-CONTEXT_BYTES_MAX = 2_048
-TIMEOUT_SECONDS_MAX = 86_400.0
-RESULT_TTL_SECONDS_MAX = 366 * 86_400.0
+#: While a caller waits for room in a full topic, it is looked after so often.
+FULL_LOOK_SECONDS = 1.0
 #: Draws of an id before the store is taken for broken.
 DRAWS_MAX = 8
-
-
-class NewTask(msgspec.Struct, frozen=True, kw_only=True):
-    """A task that somebody wants to be done."""
-
-    topic: str
-    handler: str
-    #: Any JSON.
-    payload: msgspec.Raw
-    #: None: now.
-    run_at: datetime | None = None
-    #: Makes the task unique in its topic for as long as it is kept.
-    key: str | None = None
-    retry: TaskRetry = TaskRetry()
-    timeout_seconds: float = 60.0
-    result_ttl_seconds: float = 3 * 86_400.0
-    context: Mapping[str, str] = {}
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -65,6 +45,8 @@ class TaskIntake:
         store: TaskStore,
         commits: Commits,
         timetable: Timetable,
+        topics: Topics,
+        checking: Checking,
         settings: TaskSettings,
         *,
         clock: Clock,
@@ -74,6 +56,8 @@ class TaskIntake:
         self._store = store
         self._commits = commits
         self._timetable = timetable
+        self._topics = topics
+        self._checking = checking
         self._settings = settings
         self._clock = clock
         self._chance = chance
@@ -82,13 +66,14 @@ class TaskIntake:
     async def add(self, wanted: Sequence[NewTask]) -> list[Accepted | KeyReused]:
         """Adds up to `CALL_TASKS_MAX` tasks; returns when all are durable.
 
-        `BatchRefused`: some are at fault, and none was added. `QueueUnavailable`: the store did not confirm all; some
+        `BatchRefused`: some are at fault, and none was added. `TopicFull`: none was added. `QueueUnavailable`: the store did not confirm all; some
         may have been added, which is known again if they have keys. A key that belongs to other work refuses its own
         task alone.
         """
         self._expect_valid(wanted)
         if not wanted:
             return []
+        await self._expect_room({new.topic for new in wanted})
         now = self._clock.now()
         ids = draw_task_ids(len(wanted), now, self._chance)
         each = [
@@ -102,7 +87,7 @@ class TaskIntake:
     async def _add_one(
         self, task_id: int, new: NewTask, now: datetime, origin: str
     ) -> Stored | Accepted | KeyReused:
-        work = _work_of(new, added_at=now, origin=origin)
+        work = new.work(self._checking.limits(new), added_at=now, origin=origin)
         run_at = now if new.run_at is None else max(new.run_at, now)
         for _ in range(DRAWS_MAX):
             task = added(task_id, work, run_at=run_at, stamp=origin)
@@ -130,57 +115,26 @@ class TaskIntake:
     def _expect_valid(self, wanted: Sequence[NewTask]) -> None:
         if len(wanted) > CALL_TASKS_MAX:
             raise ValueRefused(f"One call adds at most {CALL_TASKS_MAX:,} tasks, not {len(wanted):,}.")
-        faults: dict[int, TurnoutError] = {}
-        for index, new in enumerate(wanted):
-            fault = self._fault_of(new)
-            if fault is not None:
-                faults[index] = fault
+        now = self._clock.now()
+        faults = {
+            index: fault
+            for index, new in enumerate(wanted)
+            if (fault := self._checking.fault_of(new, now)) is not None
+        }
         if faults:
             raise BatchRefused(faults, len(wanted), "tasks")
 
-    def _fault_of(self, new: NewTask) -> ValueRefused | None:
-        settings = self._settings
-        payload_bytes, payload_bytes_max = len(bytes(new.payload)), settings.task_payload_bytes_max
-        context_bytes = sum(len(name.encode()) + len(value.encode()) for name, value in new.context.items())
-        latest = self._clock.now() + timedelta(days=settings.task_days_ahead_max)
-        names = (
-            "letters, digits, points, hyphens and underscores, 100 at most, beginning with a letter or digit"
-        )
-        checks = (
-            (NAME.fullmatch(new.topic) is not None, "topic", f"A topic is {names}."),
-            (NAME.fullmatch(new.handler) is not None, "handler", f"A handler's name is {names}."),
-            (
-                payload_bytes <= payload_bytes_max,
-                "payload",
-                f"A payload has at most {payload_bytes_max:,} bytes of JSON, not {payload_bytes:,}.",
-            ),
-            (
-                new.key is None or 0 < len(new.key.encode()) <= KEY_BYTES_MAX,
-                "id",
-                f"A key has 1 to {KEY_BYTES_MAX:,} bytes.",
-            ),
-            (
-                new.run_at is None or new.run_at <= latest,
-                "run_at",
-                f"A task's moment lies at most {settings.task_days_ahead_max:,} days ahead: by {moment(latest)}.",
-            ),
-            (
-                0 < new.timeout_seconds <= TIMEOUT_SECONDS_MAX,
-                "timeout",
-                f"A timeout is more than 0 and at most {TIMEOUT_SECONDS_MAX:,.0f} seconds.",
-            ),
-            (
-                0 <= new.result_ttl_seconds <= RESULT_TTL_SECONDS_MAX,
-                "result_ttl",
-                "A result is kept for a year at most.",
-            ),
-            (
-                context_bytes <= CONTEXT_BYTES_MAX,
-                "context",
-                f"A context has at most {CONTEXT_BYTES_MAX:,} bytes, not {context_bytes:,}.",
-            ),
-        )
-        return next((ValueRefused(why, field=f"/{name}") for holds, name, why in checks if not holds), None)
+    async def _expect_room(self, topics: Collection[str]) -> None:
+        """`TopicFull` if a topic has as many tasks as it may, also after the wait that is allowed."""
+        tasks_max = self._settings.topic_tasks_max
+        if not tasks_max:
+            return
+        until = self._clock.monotonic() + self._settings.topic_full_wait_seconds
+        for topic in sorted(topics):
+            while await self._topics.depth(topic) >= tasks_max:
+                if self._clock.monotonic() >= until:
+                    raise TopicFull(topic, tasks_max)
+                await asyncio.sleep(FULL_LOOK_SECONDS)
 
 
 def _answer(outcome: Stored | Accepted | KeyReused | BaseException) -> Accepted | KeyReused:
@@ -195,23 +149,14 @@ def _answer(outcome: Stored | Accepted | KeyReused | BaseException) -> Accepted 
     raise outcome
 
 
-def _work_of(new: NewTask, *, added_at: datetime, origin: str) -> Work:
-    return Work(
-        topic=new.topic,
-        handler=new.handler,
-        payload=new.payload,
-        added_at=added_at,
-        origin=origin,
-        key=new.key,
-        retry=new.retry,
-        timeout_seconds=new.timeout_seconds,
-        result_ttl_seconds=new.result_ttl_seconds,
-        context=new.context,
-    )
-
-
 def _is_same_work(task: Task, work: Work) -> bool:
     """Whether a key was sent with what it was sent with before: a context may differ, as a trace always does."""
     theirs = task.work
-    same = (theirs.handler, bytes(theirs.payload)) == (work.handler, bytes(work.payload))
-    return same and theirs.topic == work.topic
+    if (theirs.topic, theirs.handler, theirs.call) != (work.topic, work.handler, work.call):
+        return False
+    # The same JSON may be written in another way.
+    return bytes(theirs.payload) == bytes(work.payload) or _value(theirs.payload) == _value(work.payload)
+
+
+def _value(payload: msgspec.Raw) -> object:
+    return msgspec.json.decode(payload)

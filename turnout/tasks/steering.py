@@ -8,7 +8,7 @@ from turnout.base.errors import ServiceUnavailable
 from turnout.tasks.commits import Commits, Made
 from turnout.tasks.errors import TaskUnknown
 from turnout.tasks.ports import TaskStore
-from turnout.tasks.task import Change, Stored, Task, cancelled, hurried, redriven
+from turnout.tasks.task import Change, State, Stored, Task, cancelled, hurried, redriven, released
 from turnout.tasks.timetable import Timetable
 
 #: Tries against others who change the same task.
@@ -41,6 +41,21 @@ class Steering:
         """Begins a task again that failed or was cancelled."""
         stamp = self._new_id()
         return await self._change(task_id, lambda task: redriven(task, now=self._clock.now(), stamp=stamp))
+
+    async def retry(self, task_id: int) -> Stored:
+        """Tries a task again now: one that waits is run, one that failed or was cancelled is redriven."""
+        stamp = self._new_id()
+
+        def again(task: Task) -> Task:
+            verb = hurried if task.state is State.WAITING else redriven
+            return verb(task, now=self._clock.now(), stamp=stamp)
+
+        return await self._change(task_id, again)
+
+    async def release(self, task_id: int) -> Stored:
+        """Takes a running task from its worker by force, for another to run; what that worker says of it loses."""
+        stamp = self._new_id()
+        return await self._change(task_id, lambda task: released(task, now=self._clock.now(), stamp=stamp))
 
     async def _change(self, task_id: int, transition: Callable[[Task], Task]) -> Stored:
         present = (await self._store.get([task_id])).get(task_id)

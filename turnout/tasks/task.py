@@ -5,7 +5,6 @@ allow. Who may make it is decided by the store: a change is written only if the 
 made from. So of two who change a task at once, one wins, and the other learns what there is now.
 """
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -13,12 +12,14 @@ import msgspec
 
 from turnout.base.chance import Chance
 from turnout.tasks.errors import TransitionRefused
-from turnout.tasks.retrying import TaskRetry
+from turnout.tasks.work import Work
 
 #: Attempts that a task remembers, the last ones.
 ATTEMPTS_KEPT_MAX = 10
 #: Of an error's text so much is kept.
 ERROR_CHARACTERS_MAX = 2_000
+#: A handler that puts its task off more often than that, an hour apart for six weeks, does so for ever.
+SNOOZES_MAX = 1_000
 
 
 class State(StrEnum):
@@ -67,27 +68,6 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str = ""
 
 
-class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was asked for; it never changes."""
-
-    topic: str
-    handler: str
-    #: Any JSON.
-    payload: msgspec.Raw
-    added_at: datetime
-    #: Names the call that added it: who repeats the call knows by it that the task is its own.
-    origin: str
-    #: What makes the task unique in its topic.
-    key: str | None = None
-    retry: TaskRetry = TaskRetry()
-    #: One attempt.
-    timeout_seconds: float = 60.0
-    #: How long the task is kept after it has ended.
-    result_ttl_seconds: float = 3 * 86_400.0
-    #: What travels along: trace, user.
-    context: Mapping[str, str] = {}
-
-
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far a task is: what a change writes."""
 
@@ -102,11 +82,15 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempt: int = 0
     failures: int = 0
     crashes: int = 0
+    #: How often its handler put it off, likewise.
+    snoozes: int = 0
     #: Who runs it, since when, and until when nobody else may.
     worker: str = ""
     began_at: datetime | None = None
     lease_until: datetime | None = None
     attempts: tuple[Attempt, ...] = ()
+    #: How far the running attempt is, as its handler says.
+    note: str = ""
     #: The text of any JSON.
     result: str | None = None
     ended_at: datetime | None = None
@@ -139,6 +123,8 @@ class Change(msgspec.Struct, frozen=True):
 
     before: Stored | None
     after: Task
+    #: A new task that comes into being with the change, and not without it.
+    born: Task | None = None
 
 
 class Standing(StrEnum):
@@ -197,10 +183,12 @@ def taken_over(task: Task, *, worker: str, now: datetime, lease_until: datetime,
     return _running(crashed, worker, now, lease_until, stamp)
 
 
-def extended(task: Task, *, lease_until: datetime, stamp: str) -> Task:
-    """A running task's lease ends later."""
+def extended(task: Task, *, lease_until: datetime, stamp: str, note: str = "") -> Task:
+    """A running task's lease ends later; its handler may say how far it is."""
     _expect_running(task, "extended")
-    return _changed(task, stamp=stamp, lease_until=lease_until, due_at=lease_until)
+    return _changed(
+        task, stamp=stamp, lease_until=lease_until, due_at=lease_until, note=note or task.progress.note
+    )
 
 
 def succeeded(task: Task, result: str, *, now: datetime, stamp: str) -> Task:
@@ -236,10 +224,15 @@ def failed(
 
 
 def snoozed(task: Task, seconds: float, *, now: datetime, stamp: str) -> Task:
-    """A running task is put off by its handler; that counts neither as a failure nor as a crash."""
+    """A running task is put off by its handler; that counts neither as a failure nor as a crash, up to `SNOOZES_MAX`."""
     _expect_running(task, "snoozed")
+    snoozes = task.progress.snoozes + 1
+    if snoozes > SNOOZES_MAX:
+        tired = _attempt(task, Ending.FAILED, now, f"its handler put it off more than {SNOOZES_MAX:,} times")
+        return _ended(_changed(task, attempts=_kept(task, tired)), State.FAILED, now, stamp)
     attempts = _kept(task, _attempt(task, Ending.SNOOZED, now))
-    return _waiting(_changed(task, attempts=attempts), now + timedelta(seconds=seconds), stamp)
+    put_off = _changed(task, attempts=attempts, snoozes=snoozes)
+    return _waiting(put_off, now + timedelta(seconds=seconds), stamp)
 
 
 def released(task: Task, *, now: datetime, stamp: str) -> Task:
@@ -271,7 +264,7 @@ def redriven(task: Task, *, now: datetime, stamp: str) -> Task:
         raise TransitionRefused(
             task.id, "redriven", f"it is {task.state}; only what failed or was cancelled can be"
         )
-    forgiven = _changed(task, failures=0, crashes=0, ended_at=None, expire_at=None)
+    forgiven = _changed(task, failures=0, crashes=0, snoozes=0, ended_at=None, expire_at=None)
     return _waiting(forgiven, now, stamp)
 
 
@@ -287,6 +280,7 @@ def _running(task: Task, worker: str, now: datetime, lease_until: datetime, stam
         task,
         stamp=stamp,
         state=State.RUNNING,
+        note="",
         attempt=task.progress.attempt + 1,
         worker=worker,
         began_at=now,

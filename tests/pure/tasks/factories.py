@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from turnout.tasks.task import Stored, Task, Work, added
+from turnout.tasks.task import Stored, Task, added
+from turnout.tasks.work import Work
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -14,9 +14,12 @@ from turnout.tasks.books import Entries
 from turnout.tasks.messages import read_message
 from turnout.tasks.settings import TaskSettings
 from turnout.tasks.task import Change, State, Stored, Task
+from turnout.tasks.telling import Ended
 
 #: Clocks of processes differ by so much at most, and this is by how much a task may seem to begin early.
 CLOCK_OFF_SECONDS_MAX = 0.5
+#: Who is told how tasks end.
+TOLD = "told"
 #: Rounding of moments to microseconds.
 ROUNDING_SECONDS = 0.001
 
@@ -66,7 +69,8 @@ class TaskCloud(Cloud):
     def commit(self, changes: Sequence[Change], book_shard: int, process: Process) -> Sequence[int]:
         present = at_once(self.store.get([change.after.id for change in changes]))
         versions = at_once(self.store.commit(changes, book_shard=book_shard))
-        for change in changes:
+        born = [Change(None, change.born) for change in changes if change.born is not None]
+        for change in (*changes, *born):
             before = present.get(change.after.id)
             self._check(None if before is None else before.task, change.after, process)
             self.stored[change.after.id] = change.after
@@ -138,6 +142,7 @@ class TaskCloud(Cloud):
                 self.violate(f"task {task_id} was accepted, but is not stored")
         for each in stored.values():
             self._check_the_end_of(each)
+        self._check_who_was_told([each.task for each in stored.values()])
         topics = {each.task.work.topic for each in stored.values()}
         for topic in sorted(topics):
             of_topic = [each.task for each in stored.values() if each.task.work.topic == topic]
@@ -154,6 +159,23 @@ class TaskCloud(Cloud):
             )
             if books.entries != expected or not books.balance:
                 self.violate(f"the books of {topic} are {books.entries}, and should be {expected}")
+
+    def _check_who_was_told(self, tasks: Sequence[Task]) -> None:
+        """Each end that somebody wants to know of is told once, and no other."""
+        told = sorted(
+            (ended.task, ended.state)
+            for task in tasks
+            if task.work.handler == TOLD
+            for ended in (msgspec.json.decode(task.work.payload, type=Ended),)
+        )
+        wanted = {State.SUCCEEDED: "on_success", State.FAILED: "on_failure"}
+        expected = sorted(
+            (task.id, task.state)
+            for task in tasks
+            if task.state in wanted and getattr(task.work, wanted[task.state])
+        )
+        if told != expected:
+            self.violate(f"told was {told}, and should have been {expected}")
 
     def _check_the_end_of(self, stored: Stored) -> None:
         task = stored.task

@@ -2,12 +2,12 @@
 
 import random
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
 from turnout.base.errors import OutcomeUnknown
-from turnout.tasks.books import Books
+from turnout.tasks.books import Books, Entries
 from turnout.tasks.ports import Named, TaskStore
 from turnout.tasks.task import Change, State, Stored, Task
 from turnout.tasks.timetable import Timetable
@@ -61,6 +61,18 @@ class _Passing:
     async def books(self, topic: str) -> Books:
         return await self._inner.books(topic)
 
+    async def count(self, topic: str, state: State) -> int:
+        raise NotImplementedError
+
+    async def entries(self, topic: str) -> Entries:
+        return await self._inner.entries(topic)
+
+    async def is_paused(self, topic: str) -> bool:
+        return await self._inner.is_paused(topic)
+
+    async def set_paused(self, topic: str, paused_at: datetime | None) -> None:
+        await self._inner.set_paused(topic, paused_at)
+
 
 class _Rewriting(_Passing):
     """A store whose changes are rewritten before they are committed."""
@@ -84,7 +96,7 @@ class SettlesWithoutPrecondition(Plant):
             if change.after.state is State.RUNNING:
                 return change
             present = (await self.get([change.after.id])).get(change.after.id, before)
-            return Change(Stored(present.task, present.version), change.after)
+            return Change(Stored(present.task, present.version), change.after, change.born)
 
     def store(self, inner: TaskStore) -> TaskStore:
         return self.Store(inner)
@@ -100,7 +112,7 @@ class FencesByStateOnly(Plant):
             present = (await self.get([change.after.id])).get(change.after.id)
             if present is None or present.task.state is not change.before.task.state:
                 return change
-            return Change(Stored(present.task, present.version), change.after)
+            return Change(Stored(present.task, present.version), change.after, change.born)
 
     def store(self, inner: TaskStore) -> TaskStore:
         return self.Store(inner)
@@ -133,7 +145,7 @@ class ForgetsCrashes(Plant):
             if change.before is None or change.after.state is not State.WAITING:
                 return change
             progress = msgspec.structs.replace(change.after.progress, crashes=0)
-            return Change(change.before, Task(change.after.id, change.after.work, progress))
+            return Change(change.before, Task(change.after.id, change.after.work, progress), change.born)
 
     def store(self, inner: TaskStore) -> TaskStore:
         return self.Store(inner)
@@ -147,7 +159,7 @@ class TakesLostAnswersForDone(Plant):
             try:
                 return await super().commit(changes, book_shard=book_shard)
             except OutcomeUnknown:
-                return [0 for _ in changes]
+                return [0] * (len(changes) + sum(change.born is not None for change in changes))
 
     def store(self, inner: TaskStore) -> TaskStore:
         return self.Store(inner)
@@ -187,7 +199,23 @@ class LosesSightOfWhatRuns(Plant):
             if change.after.state is not State.RUNNING:
                 return change
             progress = msgspec.structs.replace(change.after.progress, due_at=None)
-            return Change(change.before, Task(change.after.id, change.after.work, progress))
+            return Change(change.before, Task(change.after.id, change.after.work, progress), change.born)
+
+    def store(self, inner: TaskStore) -> TaskStore:
+        return self.Store(inner)
+
+
+class TellsInACommitOfItsOwn(Plant):
+    """Who wants to know is told after the commit that ends the task, and not in it."""
+
+    class Store(_Passing):
+        async def commit(self, changes: Sequence[Change], *, book_shard: int) -> Sequence[int]:
+            born = [Change(None, change.born) for change in changes if change.born is not None]
+            apart = [Change(change.before, change.after) for change in changes]
+            versions = list(await super().commit(apart, book_shard=book_shard))
+            for each in born:
+                versions += await super().commit([each], book_shard=book_shard)
+            return versions
 
     def store(self, inner: TaskStore) -> TaskStore:
         return self.Store(inner)
@@ -230,5 +258,6 @@ PLANTS: tuple[type[Plant], ...] = (
     TakesLostAnswersForDone,
     PublishesBeforeTheCommit,
     LosesSightOfWhatRuns,
+    TellsInACommitOfItsOwn,
     RunsEarly,
 )

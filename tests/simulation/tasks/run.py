@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from tests.simulation.simulation import Outcome, Simulation, play
-from tests.simulation.tasks.cloud import TaskCloud
+from tests.simulation.tasks.cloud import TOLD, TaskCloud
 from tests.simulation.tasks.plants import Plant
 from tests.simulation.tasks.wire import TaskWire, WiredAlarms, WiredTaskStore
 from tests.simulation.virtual import Process
@@ -25,15 +25,19 @@ from tests.simulation.wire import (
 from turnout.base.errors import TurnoutError
 from turnout.queue.consumer import Consumer
 from turnout.tasks.alarms import Alarm
+from turnout.tasks.callbacks.addresses import Allowed
 from turnout.tasks.commits import Commits
-from turnout.tasks.handler import TaskHandler
-from turnout.tasks.intake import Accepted, NewTask, TaskIntake
+from turnout.tasks.handler import assemble_lanes
+from turnout.tasks.intake import Accepted, TaskIntake
+from turnout.tasks.new_task import Checking, NewTask
+from turnout.tasks.ports import HandlerLimits
 from turnout.tasks.retrying import TaskRetry
 from turnout.tasks.running import Fail, Retry, Run, Snooze
 from turnout.tasks.settings import TaskSettings
 from turnout.tasks.steering import Steering
 from turnout.tasks.task import Stored
 from turnout.tasks.timetable import Timetable
+from turnout.tasks.topics import Topics
 from turnout.tasks.waking import Waking
 
 SENDING_SECONDS = 8.0
@@ -57,6 +61,16 @@ class Play(msgspec.Struct, frozen=True):
     endings: tuple[str, ...] = ()
 
 
+class AnyHandler:
+    """Every handler is known."""
+
+    def limits(self, name: str) -> HandlerLimits | None:
+        return HandlerLimits(60.0, TaskRetry())
+
+    def names(self) -> Sequence[str]:
+        return ()
+
+
 class SimulatedRunner:
     """Plays what the payload says; the cloud watches who runs what."""
 
@@ -66,7 +80,7 @@ class SimulatedRunner:
 
     async def run(self, run: Run) -> str:
         task, cloud = run.task, self._cloud
-        play = msgspec.json.decode(task.work.payload, type=Play)
+        play = Play() if task.work.handler == TOLD else msgspec.json.decode(task.work.payload, type=Play)
         cloud.note(self._process.name, f"run {task.id % 100_000}, attempt {run.attempt}")
         cloud.begins(task, self._process)
         try:
@@ -182,6 +196,8 @@ class TaskSimulation(Simulation):
             part.store,
             part.commits,
             part.timetable,
+            Topics(part.store, self.settings, clock=process.clock),
+            Checking(AnyHandler(), Allowed(), self.settings),
             self.settings,
             clock=process.clock,
             chance=self.chance.random,
@@ -230,6 +246,8 @@ class TaskSimulation(Simulation):
                 crashes_max=chance.choice((2, 4)),
             ),
             timeout_seconds=lease_seconds * chance.choice((1.0, 3.0)),
+            on_success=chance.choice(("", "", TOLD)),
+            on_failure=chance.choice(("", TOLD)),
         )
 
     # Workers.
@@ -237,20 +255,17 @@ class TaskSimulation(Simulation):
     async def _work(self, _running: int) -> None:
         process, settings = self._new_process("worker"), self.settings
         part = Part(self, process)
-        handlers = [
-            TaskHandler(
-                process.name,
-                part.store,
-                part.commits,
-                part.timetable,
-                SimulatedRunner(self.cloud, process),
-                settings,
-                clock=process.clock,
-                chance=self.chance.random,
-                new_id=self._new_id,
-            )
-            for _ in range(settings.lanes)
-        ]
+        handlers = assemble_lanes(
+            process.name,
+            part.store,
+            part.commits,
+            part.timetable,
+            SimulatedRunner(self.cloud, process),
+            settings,
+            clock=process.clock,
+            chance=self.chance.random,
+            new_id=self._new_id,
+        )
         consumer = Consumer(
             process.name,
             handlers,
@@ -268,7 +283,7 @@ class TaskSimulation(Simulation):
             (0.2, 0.3, partial(self._suspend, process)),
             (0.15, 0.15, partial(self._terminate, process, consumer, working)),
         )
-        await self._watch_consumer(consumer, working, settings)
+        await self._watch_consumer(consumer, working, settings, settings.lane_tasks_max)
 
     def _suspend(self, process: Process) -> None:
         """A machine stands still for longer than its leases live, and comes back."""
@@ -350,6 +365,7 @@ class TaskSimulation(Simulation):
             breaker_open_seconds=chance.uniform(0.5, 5),
             lanes=chance.choice((1, 2)),
             lease_messages_max=chance.choice((1, 3, 10)),
+            lane_tasks_max=chance.choice((10, 20)),
             ack_deadline_seconds=ack_deadline_seconds,
             lease_seconds_max=ack_deadline_seconds * chance.choice((1, 3, 10)),
             commit_attempts_max=chance.choice((2, 3, 5)),

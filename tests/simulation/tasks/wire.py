@@ -1,12 +1,13 @@
 """The wire to the tasks' store and alarms: calls are lost, doubled, delayed and overtaken."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 
 from tests.simulation.tasks.cloud import TaskCloud
 from tests.simulation.virtual import at_once
 from tests.simulation.wire import Wire
 from turnout.tasks.alarms import Alarm
-from turnout.tasks.books import Books
+from turnout.tasks.books import Books, Entries
 from turnout.tasks.ports import Named
 from turnout.tasks.settings import TaskSettings
 from turnout.tasks.task import Change, State, Stored
@@ -73,6 +74,30 @@ class WiredTaskStore:
         from_id: int = 0,
     ) -> list[Stored]:
         raise NotImplementedError
+
+    async def count(self, topic: str, state: State) -> int:
+        raise NotImplementedError
+
+    async def entries(self, topic: str) -> Entries:
+        store = self._wire.cloud.store
+        return await self._wire.call(
+            "store", f"entries of {topic}", lambda: at_once(store.entries(topic)), writes=False
+        )
+
+    async def is_paused(self, topic: str) -> bool:
+        store = self._wire.cloud.store
+        return await self._wire.call(
+            "store", f"is {topic} paused", lambda: at_once(store.is_paused(topic)), writes=False
+        )
+
+    async def set_paused(self, topic: str, paused_at: datetime | None) -> None:
+        store = self._wire.cloud.store
+        await self._wire.call(
+            "store",
+            f"pause {topic}" if paused_at else f"resume {topic}",
+            lambda: at_once(store.set_paused(topic, paused_at)),
+            writes=True,
+        )
 
     async def books(self, topic: str) -> Books:
         store = self._wire.cloud.store

@@ -8,6 +8,8 @@ other fields must be exempt from indexes.
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import grpc
@@ -26,14 +28,16 @@ from turnout.gcp.firestore import (
     Operator,
     StructuredQuery,
     from_collection,
+    optional_moment_of,
     where,
 )
 from turnout.tasks.alarms import second_of
 from turnout.tasks.books import Books, Entries, entries_by_topic
 from turnout.tasks.errors import TasksChanged
 from turnout.tasks.ids import SHARDS, TASK_ID_MAX, shard_of, spread
-from turnout.tasks.ports import Named
-from turnout.tasks.task import FINAL, Change, Progress, State, Stored, Task, Work
+from turnout.tasks.ports import Named, expect_each_once
+from turnout.tasks.task import FINAL, Change, Progress, State, Stored, Task
+from turnout.tasks.work import Work
 
 TASKS = "tasks"
 KEYS = "task_keys"
@@ -42,6 +46,8 @@ TOPICS = "task_topics"
 CHANGED = frozenset(
     {grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND}
 )
+#: Tasks that a shard is asked for beyond twice its even share of a page.
+SHARE_MARGIN = 4
 UNENDED = [state for state in State if state not in FINAL]
 
 _encode = msgspec.json.Encoder().encode
@@ -58,10 +64,10 @@ class FirestoreTaskStore:
 
     async def commit(self, changes: Sequence[Change], *, book_shard: int) -> Sequence[int]:
         """Writes changes, all or nothing."""
-        if len({change.after.id for change in changes}) < len(changes):
-            raise ValueError("one commit changes each task once")
+        born = [Change(None, change.born) for change in changes if change.born is not None]
+        expect_each_once((*changes, *born))
         request = CommitRequest(database=self._database.name)
-        for change in changes:
+        for change in (*changes, *born):
             self._add_task(request, change)
         for change in changes:
             if change.after.work.key is not None:
@@ -75,7 +81,8 @@ class FirestoreTaskStore:
                 raise TasksChanged(f"Nothing was written: {error.details()}") from error
             raise fault(SERVICE, error) from error
         # The tasks come first among the writes, so that their results do.
-        return [_version(result) for _, result in zip(changes, response.write_results, strict=False)]
+        written = response.write_results[: len(changes) + len(born)]
+        return [_version(result) for result in written]
 
     async def get(self, task_ids: Sequence[int]) -> dict[int, Stored]:
         """The tasks that exist among these ids."""
@@ -119,21 +126,75 @@ class FirestoreTaskStore:
         before_id: int | None = None,
         from_id: int = 0,
     ) -> list[Stored]:
-        """A topic's tasks, newest first: each shard's newest, merged."""
-        until = TASK_ID_MAX + 1 if before_id is None else before_id
-        try:
-            async with asyncio.TaskGroup() as group:
-                pages = [
-                    group.create_task(self._list_shard(topic, state, shard, from_id, until, limit))
-                    for shard in range(SHARDS)
-                ]
-        except* ServiceUnavailable as faults:
-            raise faults.exceptions[0] from None
-        found = [stored for page in pages for stored in page.result()]
-        return sorted(found, key=lambda stored: -stored.task.id)[:limit]
+        """A topic's tasks, newest first: each shard's newest, merged.
+
+        A shard is asked for its share and some more, and again only while what it has left could be of this page.
+        """
+        chunk = min(limit, limit // SHARDS * 2 + SHARE_MARGIN)
+        untils = dict.fromkeys(range(SHARDS), TASK_ID_MAX + 1 if before_id is None else before_id)
+        found: list[Stored] = []
+        while untils:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    reads = {
+                        shard: group.create_task(self._list_shard(topic, state, shard, from_id, until, chunk))
+                        for shard, until in untils.items()
+                    }
+            except* ServiceUnavailable as faults:
+                raise faults.exceptions[0] from None
+            read = {shard: each.result() for shard, each in reads.items()}
+            found = sorted((*found, *chain(*read.values())), key=lambda each: -each.task.id)[:limit]
+            last = found[-1].task.id if len(found) == limit else 0
+            # Who gave all that was asked for may have more.
+            untils = {
+                shard: tasks[-1].task.id
+                for shard, tasks in read.items()
+                if len(tasks) == chunk and tasks[-1].task.id > last
+            }
+        return found
 
     async def books(self, topic: str) -> Books:
         """Both sides of a topic's books, read at one moment."""
+        total, read_time = await self._entries(topic)
+        unended = _query()
+        where(unended, "topic", Operator.EQUAL).string_value = topic
+        states = where(unended, "state", Operator.IN).array_value
+        for state in UNENDED:
+            states.values.add(string_value=state)
+        counts = await self._database.aggregate(unended, (), read_time)
+        return Books(total, counts.get("count", 0))
+
+    async def count(self, topic: str, state: State) -> int:
+        """How many tasks of a topic are in a state."""
+        query = _query()
+        where(query, "topic", Operator.EQUAL).string_value = topic
+        where(query, "state", Operator.EQUAL).string_value = state
+        return (await self._database.aggregate(query, (), None)).get("count", 0)
+
+    async def entries(self, topic: str) -> Entries:
+        """What a topic's books hold."""
+        return (await self._entries(topic))[0]
+
+    async def is_paused(self, topic: str) -> bool:
+        """Whether a topic's tasks wait until somebody resumes it."""
+        found = [each async for each in self._database.lookup([self._topic_name(topic)])]
+        return any(optional_moment_of(document.fields, "paused_at") is not None for document in found)
+
+    async def set_paused(self, topic: str, paused_at: datetime | None) -> None:
+        """Pauses a topic, since a moment; or resumes it."""
+        request = CommitRequest(database=self._database.name)
+        write = request.writes.add()
+        write.update.name = self._topic_name(topic)
+        write.update_mask.field_paths.append("paused_at")
+        if paused_at is not None:
+            write.update.fields["paused_at"].timestamp_value.FromDatetime(paused_at)
+        try:
+            await self._database.commit(request, timeout_seconds=self._commit_seconds)
+        except grpc.aio.AioRpcError as error:
+            raise fault(SERVICE, error) from error
+
+    async def _entries(self, topic: str) -> tuple[Entries, Any]:
+        """What a topic's books hold, and the moment of the read."""
         query = StructuredQuery()
         from_collection(query, "shards")
         total, read_time = Entries(), None
@@ -146,13 +207,7 @@ class FirestoreTaskStore:
                 )
         if read_time is None:
             raise ServiceUnavailable(SERVICE, "a query was answered without the moment of its read")
-        unended = _query()
-        where(unended, "topic", Operator.EQUAL).string_value = topic
-        states = where(unended, "state", Operator.IN).array_value
-        for state in UNENDED:
-            states.values.add(string_value=state)
-        counts = await self._database.aggregate(unended, (), read_time)
-        return Books(total, counts.get("count", 0))
+        return total, read_time
 
     async def _list_shard(
         self, topic: str, state: State | None, shard: int, from_id: int, until: int, limit: int

@@ -1,0 +1,1 @@
+"""The tasks' functions: HTTP in, one call of the core, HTTP out."""

@@ -1,0 +1,1 @@
+"""Callbacks: a task's URL is called by the worker, signed and guarded."""
