@@ -7,18 +7,11 @@ from starlette.responses import Response
 from functions.http.cors import cross_origin, preflight
 from functions.http.direct import directly
 from functions.http.replies import Accepted
-from functions.http.request import expect_method, header, media_type, read_body
+from functions.http.request import expect_method, idempotency_key, media_type, read_body
 from functions.votes import instance
 from functions.votes.problems import answering_votes
 from turnout.base.errors import PathUnknown
-from turnout.votes.ballot import (
-    check_idempotency_key,
-    parse_batch,
-    parse_form,
-    parse_item,
-    parse_json,
-    parse_lines,
-)
+from turnout.votes.ballot import parse_batch, parse_form, parse_item, parse_json, parse_lines
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -54,8 +47,7 @@ async def _take_one(request: Request, poll: str | None) -> Response:
         ballot = parse_form(body, poll)
     else:
         ballot = parse_json(body) if poll is None else parse_item(body, poll)
-    key = check_idempotency_key(header(request, b"idempotency-key"))
-    receipt = await instance.intake().accept(ballot, key)
+    receipt = await instance.intake().accept(ballot, idempotency_key(request))
     return Accepted(receipt)
 
 
@@ -65,6 +57,5 @@ async def _take_batch(request: Request) -> Response:
     body = await read_body(request, settings.votes_body_bytes_max, instance.body_deadline())
     parse = parse_batch if kind == JSON else parse_lines
     ballots = parse(body, settings.request_votes_max)
-    key = check_idempotency_key(header(request, b"idempotency-key"))
-    receipts = await instance.intake().accept_all(ballots, key)
+    receipts = await instance.intake().accept_all(ballots, idempotency_key(request))
     return Accepted({"accepted": len(receipts), "votes": receipts})

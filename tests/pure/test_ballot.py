@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from turnout.base.errors import BatchRefused, BodyInvalid, BodyTooLarge, TurnoutError, ValueRefused
 from turnout.votes.ballot import (
     Ballot,
-    check_idempotency_key,
     parse_batch,
     parse_form,
     parse_item,
@@ -218,23 +217,3 @@ def test_a_form_with_faults_is_refused(body: str) -> None:
 def test_json_in_a_form_is_told_how_to_be_sent() -> None:
     with pytest.raises(BodyInvalid, match="application/json"):
         parse_form(b'{"poll": "p", "choice": "a"}')
-
-
-@given(st.text(max_size=300))
-def test_an_idempotency_key_is_visible_ascii(key: str) -> None:
-    if 1 <= len(key) <= 256 and all(33 <= ord(character) <= 126 for character in key):
-        assert check_idempotency_key(key) == key
-    else:
-        with pytest.raises(ValueRefused):
-            check_idempotency_key(key)
-
-
-@pytest.mark.parametrize("key", ["!", "~", "k" * 256])
-def test_the_shortest_the_longest_and_the_outermost_idempotency_keys_are_taken(key: str) -> None:
-    assert check_idempotency_key(key) == key
-
-
-@pytest.mark.parametrize("key", ["", " ", "\x7f", "k" * 257])
-def test_those_just_beyond_are_refused(key: str) -> None:
-    with pytest.raises(ValueRefused):
-        check_idempotency_key(key)

@@ -10,7 +10,6 @@ from turnout.base.errors import BatchRefused, BodyInvalid, BodyTooLarge, Turnout
 from turnout.base.strict_json import decode, pointer, refuse_repeated_fields
 
 VOTER_CHARACTERS_MAX = 256
-IDEMPOTENCY_KEY_CHARACTERS_MAX = 256
 FORM_FIELDS_MAX = 10
 _TWICE = "The field {!r} is given twice."
 _MISSING = "The field {!r} is missing."
@@ -118,18 +117,6 @@ def check(ballot: Ballot) -> Ballot:
     if fault:
         raise fault
     return ballot
-
-
-def check_idempotency_key(given: str | None) -> str | None:
-    """The Idempotency-Key header, if it is 1 to 256 visible ASCII characters."""
-    if given is None:
-        return None
-    if not 1 <= len(given) <= IDEMPOTENCY_KEY_CHARACTERS_MAX or not all("!" <= each <= "~" for each in given):
-        raise ValueRefused(
-            f"An Idempotency-Key has 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters.",
-            field="Idempotency-Key",
-        )
-    return given
 
 
 def _expect_same_poll(named: str, poll: str) -> None:
