@@ -34,7 +34,7 @@ JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Lets a run choose how long the simulation takes."""
-    parser.addoption("--seeds", type=int, default=1_000, help="the seeds that the simulation runs")
+    parser.addoption("--seeds", type=int, default=300, help="the seeds that each simulation runs")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,26 +9,23 @@ from xdist.scheduler import LoadScopeScheduling
 
 #: Groups in the order in which they begin, longest first: a group, and what its tests' paths begin with.
 GROUPS = {
-    "fresh projects": (
-        "tests/infrastructure/test_first_apply.py",
-        "tests/infrastructure/test_lifecycle.py",
-        "tests/infrastructure/test_order.py",
-    ),
-    "terraform": ("tests/infrastructure/",),
     "local cloud": (
         "tests/browser/",
         "tests/cli/test_commands.py",
+        "tests/cli/test_task_commands.py",
+        "tests/emulated/tasks/",
         "tests/emulated/test_openapi.py",
         "tests/emulated/test_results_and_polls.py",
         "tests/emulated/test_smoke.py",
         "tests/emulated/test_voting.py",
         "tests/emulated/test_way_of_a_vote.py",
     ),
+    "terraform": ("tests/infrastructure/",),
     "faults": ("tests/faults/",),
     "simulation": ("tests/simulation/",),
     "command line": ("tests/cli/test_processes.py",),
-    "stack": ("tests/local_cloud/test_stack.py",),
     "benchmarks": ("tests/emulated/test_benchmarks.py",),
+    "stack": ("tests/local_cloud/test_stack.py",),
     "scaling": ("tests/emulated/test_scaling_predictions.py",),
 }
 
