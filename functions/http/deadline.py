@@ -1,7 +1,8 @@
 """A deadline that many requests share: one timer for all of them."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Coroutine, Generator
+from types import coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -27,15 +28,23 @@ class SharedDeadline:
         #: The tasks that were cancelled here, and have not noticed it yet.
         self._late: set[asyncio.Task[Any]] = set()
 
-    async def bound(self, work: Awaitable[T]) -> T:
+    @coroutine
+    def bound(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
         """The work's result; `TimeoutError` if it is not there in time. A task bounds one thing at a time."""
+        steps = work.__await__()
+        try:
+            # A body that came with its headers is there at once, and needs no deadline: a thirtieth of a vote's time.
+            waits_for = next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # a coroutine runs in a task
         self._waiting[task] = self._ticks
         if self._timer is None:
             self._wait_for_tick()
         try:
-            return await work
+            return (yield from _going_on(steps, waits_for))
         except asyncio.CancelledError:
             # As `asyncio.timeout` does: a cancellation by somebody else goes on its way.
             if task in self._late and not task.uncancel():
@@ -59,3 +68,18 @@ class SharedDeadline:
                 task.cancel()
         if self._waiting:
             self._wait_for_tick()
+
+
+def _going_on(steps: Generator[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    """What `yield from` would do, but for the first step, which has been taken."""
+    try:
+        while True:
+            try:
+                sent = yield waits_for
+            except BaseException as fault:  # noqa: BLE001  # it goes to the work, as all that is thrown into a coroutine
+                waits_for = steps.throw(fault)
+            else:
+                waits_for = steps.send(sent)
+    except StopIteration as end:
+        result: T = end.value
+        return result

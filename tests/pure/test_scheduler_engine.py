@@ -317,9 +317,15 @@ class Life(RuleBasedStateMachine):
 
     @rule(name=names)
     def force(self, name: str) -> None:
-        if (known := self.known.get(name)) and len(known.under_way) < FORCED_AT_ONCE_MAX - 1:
+        known = self.known.get(name)
+        if known is None:
+            return
+        if len(self.engine._entry(name).executions) < FORCED_AT_ONCE_MAX:
             self.engine.run(name, self.now)
             known.forced += 1
+        else:
+            with pytest.raises(Refused, match="under way already"):
+                self.engine.run(name, self.now)
 
     @rule(seconds=st.integers(0, 500), attempts_max=st.integers(1, 5))
     def time_goes_by(self, seconds: int, attempts_max: int) -> None:
