@@ -191,3 +191,8 @@ def test_a_plan_is_open_now_and_for_its_whole_lifetime_unless_it_says_otherwise(
     )
     assert poll.title == "finals"
     assert len(plan(choices=[f"{n}" for n in range(10_000)]).choices) == 10_000
+
+
+@pytest.mark.parametrize("shards", [1, 1_000])
+def test_the_fewest_and_the_most_shards_are_taken(shards: int) -> None:
+    assert plan(shards=shards).shards == shards
